@@ -1,0 +1,90 @@
+"""Thin client of the sameas identity service: who did what, and who is who.
+
+from sameas import Client
+
+with Client("127.0.0.1:50051") as client:
+    client.track("Signed Up", user_id="u-17", anonymous_id="3f0c...")
+"""
+
+from sameas import v1
+from sameas._calls import CallOptions, ProfileOptions, TimelineFilter
+from sameas._channel import DEFAULT_TARGET, channel_options
+from sameas._writes import Writes
+from sameas.aio import AsyncClient
+from sameas.buffer import Buffer, BufferOptions
+from sameas.client import Client
+from sameas.errors import (
+    BufferFull,
+    Cancelled,
+    DeadlineExceeded,
+    DiskFull,
+    InvalidArgument,
+    MessageIdReused,
+    Overloaded,
+    PermissionDenied,
+    PersonNotFound,
+    ResourceExhausted,
+    SameasError,
+    ServerFault,
+    Unauthenticated,
+    Unavailable,
+)
+from sameas.ids import new_anonymous_id, new_message_id
+from sameas.session import AsyncSession, Session
+from sameas.storage import JsonFileStorage, MappingStorage, MemoryStorage, Storage
+from sameas.values import (
+    CallWarning,
+    FlushReport,
+    MessageKind,
+    Outcome,
+    Person,
+    Receipt,
+    Refusal,
+    TimelineMessage,
+    Undelivered,
+)
+
+__all__ = [
+    "DEFAULT_TARGET",
+    "AsyncClient",
+    "AsyncSession",
+    "Buffer",
+    "BufferFull",
+    "BufferOptions",
+    "CallOptions",
+    "CallWarning",
+    "Cancelled",
+    "Client",
+    "DeadlineExceeded",
+    "DiskFull",
+    "FlushReport",
+    "InvalidArgument",
+    "JsonFileStorage",
+    "MappingStorage",
+    "MemoryStorage",
+    "MessageIdReused",
+    "MessageKind",
+    "Outcome",
+    "Overloaded",
+    "PermissionDenied",
+    "Person",
+    "PersonNotFound",
+    "ProfileOptions",
+    "Receipt",
+    "Refusal",
+    "ResourceExhausted",
+    "SameasError",
+    "ServerFault",
+    "Session",
+    "Storage",
+    "TimelineFilter",
+    "TimelineMessage",
+    "Unauthenticated",
+    "Unavailable",
+    "Undelivered",
+    "Writes",
+    "channel_options",
+    "new_anonymous_id",
+    "new_message_id",
+    "v1",
+]

@@ -1,0 +1,166 @@
+"""The bounded queue between the callers of a buffer and the thread that sends."""
+
+import threading
+import time
+from collections import deque
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from sameas._calls import BATCH_BYTES_MAX, BATCH_MESSAGES_MAX
+from sameas.errors import BufferFull
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BufferOptions:
+    """The bounds of a buffer."""
+
+    queue_messages_max: int = 10_000
+    """Messages without an answer yet, waiting or on their way. Beyond that calls block."""
+    queue_bytes_max: int = 64 * 1024 * 1024
+    """The same in bytes."""
+    batch_messages: int = 500
+    """A batch goes out as soon as so many messages wait. Under load batches grow, up to the
+    service's 2,500 messages and 4 MiB."""
+    interval_seconds: float = 0.5
+    """A batch goes out at the latest so long after its first message."""
+    block_seconds: float = 5.0
+    """How long a call may wait for room before it raises `BufferFull`."""
+    attempt_seconds: float = 10.0
+    """Deadline of one attempt to send a batch."""
+    retry_seconds: float = 120.0
+    """How long a batch is tried again before it is reported as undelivered."""
+    close_seconds: float = 10.0
+    """How long `close` may take, also at the interpreter's exit."""
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.batch_messages <= BATCH_MESSAGES_MAX:
+            raise ValueError(f"batch_messages must be 1 to {BATCH_MESSAGES_MAX:,}")
+        if self.queue_messages_max < self.batch_messages:
+            raise ValueError("queue_messages_max must be batch_messages or more")
+        if self.queue_bytes_max < BATCH_BYTES_MAX:
+            raise ValueError(f"queue_bytes_max must be {BATCH_BYTES_MAX:,} or more")
+
+
+class Entry(NamedTuple):
+    """A queued message: its id, and its `IngestItem` as bytes, which are final."""
+
+    message_id: str
+    body: bytes
+
+
+class Outbox:
+    """First in, first out. Many threads put, one takes and settles.
+
+    A message counts against the bounds until it is settled, so that a batch on its way does
+    not make room for another of the same size.
+    """
+
+    def __init__(self, options: BufferOptions) -> None:
+        self._options = options
+        self._lock = threading.Lock()
+        self._filled = threading.Condition(self._lock)
+        self._settled = threading.Condition(self._lock)
+        self._entries: deque[Entry] = deque()
+        self._put_count = 0
+        self._settled_count = 0
+        self._bytes = 0
+        self._flush_up_to = 0
+        self._due = 0.0
+        self._closed = False
+
+    def put(self, entry: Entry, block_seconds: float) -> None:
+        """Queues a message; waits for room up to `block_seconds`.
+
+        Raises:
+            BufferFull: If there was no room in time.
+            RuntimeError: If the outbox is closed.
+        """
+        with self._lock:
+            if not self._has_room(entry):
+                self._wait_for_room(entry, block_seconds)
+            if self._closed:
+                raise RuntimeError("the buffer is closed")
+            if not self._entries:
+                self._due = time.monotonic() + self._options.interval_seconds
+            self._entries.append(entry)
+            self._put_count += 1
+            self._bytes += len(entry.body)
+            # The taker has something to do only when its waiting starts or ends; to wake it
+            # for each message would cost more than queueing the message.
+            if len(self._entries) in (1, self._options.batch_messages):
+                self._filled.notify()
+
+    def take(self) -> list[Entry]:
+        """Waits until a batch is due and takes it; empty once closed and drained."""
+        with self._lock:
+            self._filled.wait_for(lambda: self._entries or self._closed)
+            while not self._is_due():
+                self._filled.wait(self._due - time.monotonic())
+            return self._pop_batch()
+
+    def settle(self, batch: list[Entry]) -> None:
+        """Says that a batch has its answer."""
+        with self._lock:
+            self._settled_count += len(batch)
+            self._bytes -= sum(len(entry.body) for entry in batch)
+            self._settled.notify_all()
+
+    def wait(self, timeout: float | None) -> int:
+        """Waits until all that was put before is settled; answers how many are not yet."""
+        with self._lock:
+            up_to = self._flush_up_to = self._put_count
+            self._filled.notify()
+            self._settled.wait_for(lambda: self._settled_count >= up_to, timeout)
+            return max(0, up_to - self._settled_count)
+
+    def close(self) -> None:
+        """Takes no more messages; what waits is due at once. Closing twice is no error."""
+        with self._lock:
+            self._closed = True
+            self._filled.notify_all()
+            self._settled.notify_all()
+
+    def _has_room(self, entry: Entry) -> bool:
+        return (
+            self._put_count - self._settled_count < self._options.queue_messages_max
+            and self._bytes + len(entry.body) <= self._options.queue_bytes_max
+        )
+
+    def _wait_for_room(self, entry: Entry, block_seconds: float) -> None:
+        self._flush_up_to = self._put_count
+        self._filled.notify()
+        if not self._settled.wait_for(
+            lambda: self._closed or self._has_room(entry), block_seconds
+        ):
+            raise BufferFull(
+                f"no room for another message within {block_seconds:g} s",
+                reason="BUFFER_FULL",
+                metadata={"message_id": entry.message_id},
+            )
+
+    def _is_due(self) -> bool:
+        taken = self._put_count - len(self._entries)
+        return (
+            self._closed
+            or len(self._entries) >= self._options.batch_messages
+            or taken < self._flush_up_to
+            or time.monotonic() >= self._due
+        )
+
+    def _pop_batch(self) -> list[Entry]:
+        batch: list[Entry] = []
+        room = BATCH_BYTES_MAX - _ENVELOPE_BYTES
+        while self._entries and len(batch) < BATCH_MESSAGES_MAX:
+            room -= len(self._entries[0].body) + _FRAME_BYTES
+            if room < 0 and batch:
+                break
+            batch.append(self._entries.popleft())
+        return batch
+
+
+_FRAME_BYTES = 6
+"""What a repeated field adds to each element at most: a tag, and a length below 2^35."""
+_ENVELOPE_BYTES = 64
+"""What a batch has besides its items (`sent_at`), with room to spare."""
+ENTRY_BYTES_MAX = BATCH_BYTES_MAX - _ENVELOPE_BYTES - _FRAME_BYTES
+"""A message larger than this fits no batch."""

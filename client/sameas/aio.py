@@ -1,0 +1,158 @@
+# ruff: noqa: ASYNC109 - a timeout is gRPC's own deadline, which the server learns of too.
+"""The client for asyncio: the calls of `Client`, to be awaited."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
+from types import TracebackType
+from typing import Any, Self, TypeVar, Unpack
+
+import grpc
+import grpc.aio
+
+from sameas import _answers, _calls, _channel, errors, v1
+from sameas._calls import TimelineFilter, WriteRequest
+from sameas._writes import Writes
+from sameas.values import Person, Receipt, Refusal, TimelineMessage
+
+ResponseT = TypeVar("ResponseT")
+
+
+class AsyncClient(Writes[Coroutine[Any, Any, Receipt]]):
+    """Talks to a sameas service from one event loop. Open it inside that loop.
+
+        async with AsyncClient("127.0.0.1:50051") as client:
+            await client.identify("u-17", {"plan": "pro"}, anonymous_id="3f0c...")
+
+    What is said of `Client` holds here. To bound a call use its `timeout`, never
+    `asyncio.wait_for` or `asyncio.timeout`: gRPC leaks memory for each call so cancelled.
+    """
+
+    def __init__(
+        self,
+        target: str = _channel.DEFAULT_TARGET,
+        *,
+        key: str | None = None,
+        credentials: grpc.ChannelCredentials | None = None,
+        channel: grpc.aio.Channel | None = None,
+        timeout: float = _channel.TIMEOUT_SECONDS,
+    ) -> None:
+        """Connects when the first call is made. The arguments are those of `Client`."""
+        used = channel or _channel.open_aio_channel(target, credentials)
+        self._owned = None if channel else used
+        self._identity = v1.IdentityServiceStub(used)
+        self._person = v1.PersonServiceStub(used)
+        self._metadata = _channel.call_metadata(key)
+        self._timeout = timeout
+        self._writers: dict[type, Callable[..., Awaitable[Any]]] = {
+            v1.IdentifyRequest: self._identity.Identify,
+            v1.AliasRequest: self._identity.Alias,
+            v1.TrackRequest: self._identity.Track,
+            v1.ResetRequest: self._identity.Reset,
+            v1.UpdateProfileRequest: self._identity.UpdateProfile,
+        }
+
+    async def close(self) -> None:
+        """Closes the channel, unless it was given. Calls in flight are cancelled."""
+        if self._owned is not None:
+            await self._owned.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def ingest(
+        self,
+        items: Iterable[v1.IngestItem],
+        *,
+        imported: bool = False,
+        timeout: float | None = None,
+    ) -> list[Receipt | Refusal]:
+        """Sends a batch of at most 2,500 messages and 4 MiB; one answer an item, in order.
+
+        A bad item fails alone. Items without a message id get one, so retries count once.
+        `imported` is for what was received elsewhere: times are final.
+        """
+        request = _calls.ingest(items, imported=imported)
+        return _answers.results(request, await self.ingest_batch(request, timeout=timeout))
+
+    async def ingest_batch(
+        self, request: v1.IngestRequest, *, timeout: float | None = None
+    ) -> v1.IngestResponse:
+        """The same in messages of the API; each item must have its message id already."""
+        _calls.set_time(request.sent_at, None, "sent_at")
+        return await self._call(self._identity.Ingest, request, timeout)
+
+    async def person(
+        self,
+        *,
+        user_id: str | None = None,
+        anonymous_id: str | None = None,
+        person_id: str | None = None,
+        timeout: float | None = None,
+    ) -> Person:
+        """The person that an id belongs to now. Give one id.
+
+        Raises:
+            PersonNotFound: If no message named it.
+        """
+        key = _calls.person_key(user_id, anonymous_id, person_id)
+        request = v1.GetPersonRequest(key=key, form=_calls.FORM)
+        response = await self._call(self._person.GetPerson, request, timeout)
+        return _answers.person(response.person)
+
+    async def persons(
+        self, keys: Iterable[v1.PersonKey], *, timeout: float | None = None
+    ) -> list[Person | None]:
+        """The persons of at most 1,000 keys, from one snapshot; None for an unused id."""
+        request = v1.BatchGetPersonsRequest(keys=keys, form=_calls.FORM)
+        response = await self._call(self._person.BatchGetPersons, request, timeout)
+        return _answers.persons(response)
+
+    async def messages(
+        self,
+        *,
+        user_id: str | None = None,
+        anonymous_id: str | None = None,
+        person_id: str | None = None,
+        timeout: float | None = None,
+        **only: Unpack[TimelineFilter],
+    ) -> AsyncIterator[TimelineMessage]:
+        """A person's timeline in order of event time; pages are fetched as it is read.
+
+        Give one id. `only` narrows it; see `TimelineFilter`. `timeout` is for each page.
+
+        Raises:
+            PersonNotFound: As it is read, if no message named the id.
+        """
+        key = _calls.person_key(user_id, anonymous_id, person_id)
+        request = _calls.list_messages(key, **only)
+        while True:
+            page = await self._call(self._person.ListMessages, request, timeout)
+            for message in _answers.timeline(page.messages):
+                yield message
+            if not page.next_page_token:
+                return
+            request.page_token = page.next_page_token
+
+    async def _deliver(self, request: WriteRequest, timeout: float | None) -> Receipt:
+        _calls.set_time(request.sent_at, None, "sent_at")
+        response = await self._call(self._writers[type(request)], request, timeout)
+        return _answers.receipt(response.receipt)
+
+    async def _call(
+        self,
+        method: Callable[..., Awaitable[ResponseT]],
+        request: object,
+        timeout: float | None,
+    ) -> ResponseT:
+        seconds = self._timeout if timeout is None else timeout
+        try:
+            return await method(request, timeout=seconds, metadata=self._metadata)
+        except grpc.RpcError as error:
+            raise errors.from_rpc_error(error) from error

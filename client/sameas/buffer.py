@@ -1,0 +1,149 @@
+"""Buffered tracking: calls that return at once, sent in batches by a thread."""
+
+import atexit
+import logging
+import os
+import threading
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from sameas import v1
+from sameas._calls import WriteRequest
+from sameas._delivery import Delivery, OnError
+from sameas._outbox import ENTRY_BYTES_MAX, BufferOptions, Entry, Outbox
+from sameas._writes import Writes
+from sameas.errors import InvalidArgument
+from sameas.values import FlushReport
+
+if TYPE_CHECKING:
+    from sameas.client import Client
+
+__all__ = ["Buffer", "BufferOptions", "OnError"]
+
+_LOG = logging.getLogger("sameas")
+_JOIN_SECONDS = 0.5
+
+
+class Buffer(Writes[str]):
+    """The writing calls of `Client`, which queue the message and return its id.
+
+        with client.buffer() as buffer:
+            buffer.track("Signed Up", user_id="u-17")
+        # here all is sent; buffer.flush() answers what became of it
+
+    Nothing is dropped silently. When the queue is full a call blocks (its `timeout`, or
+    `block_seconds`) and then raises `BufferFull`. A batch that the server cannot take now is
+    kept and sent again, with the same message ids. What is refused, or undelivered when all
+    time is over, goes to `on_error` (or the log `sameas`) and into the next report.
+
+    The queue is memory: a process that is killed loses what was not sent. Open a buffer
+    after a fork, never before. Safe to share by threads.
+    """
+
+    def __init__(
+        self,
+        client: "Client",
+        options: BufferOptions | None = None,
+        *,
+        on_error: OnError | None = None,
+    ) -> None:
+        """Starts the thread.
+
+        Args:
+            client: Sends the batches; close it after the buffer.
+            options: The bounds.
+            on_error: Called in the buffer's thread with the refused or undelivered messages
+                of each batch, instead of logging a warning.
+        """
+        self._options = options or BufferOptions()
+        self._outbox = Outbox(self._options)
+        self._delivery = Delivery(client, self._options, on_error)
+        self._process = os.getpid()
+        # A daemon: the interpreter joins other threads before it calls `atexit`.
+        self._thread = threading.Thread(target=self._run, name="sameas-buffer", daemon=True)
+        self._thread.start()
+        atexit.register(self._close_at_exit)
+
+    def flush(self, timeout: float | None = None) -> FlushReport:
+        """Sends what is queued and waits until all of it has an answer.
+
+        Args:
+            timeout: Seconds to wait at most. None: as long as it takes, which the buffer's
+                `retry_seconds` bound for each batch.
+
+        Returns:
+            What became of all messages since the report before. `pending` counts those that
+            had no answer in time; they stay queued.
+        """
+        pending = self._outbox.wait(timeout)
+        return self._delivery.report(pending)
+
+    def close(self, timeout: float | None = None) -> FlushReport:
+        """Sends what is queued, takes nothing more, and ends the thread.
+
+        Args:
+            timeout: Seconds that it may take. None: `close_seconds`. What is not delivered
+                by then is reported as undelivered.
+
+        Returns:
+            As `flush`. Closing again gives an empty report.
+        """
+        seconds = self._options.close_seconds if timeout is None else timeout
+        self._outbox.close()
+        self._delivery.stop(seconds)
+        # An attempt under way ends by its own deadline, which may be later than ours.
+        self._thread.join(seconds + _JOIN_SECONDS)
+        atexit.unregister(self._close_at_exit)
+        return self._delivery.report(self._outbox.wait(0))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._close_and_warn()
+
+    def _deliver(self, request: WriteRequest, timeout: float | None) -> str:
+        if os.getpid() != self._process:
+            raise RuntimeError("the buffer was opened before a fork: its thread is not here")
+        # As bytes at once: it is final, and takes a tenth of the memory of the object.
+        entry = Entry(request.message_id, _item(request).SerializeToString())
+        if len(entry.body) > ENTRY_BYTES_MAX:
+            raise InvalidArgument(
+                "the message is larger than a batch may be", reason="BATCH_TOO_LARGE"
+            )
+        self._outbox.put(entry, self._options.block_seconds if timeout is None else timeout)
+        return entry.message_id
+
+    def _run(self) -> None:
+        while batch := self._outbox.take():
+            self._delivery.deliver(batch)
+            self._outbox.settle(batch)
+
+    def _close_at_exit(self) -> None:
+        # In a forked child the thread is the parent's, and so are the messages.
+        if os.getpid() == self._process:
+            self._close_and_warn()
+
+    def _close_and_warn(self) -> None:
+        """Closes where nobody reads the report: what failed was told, what hangs was not."""
+        if pending := self.close().pending:
+            _LOG.warning("%d messages have no answer yet as the buffer closes", pending)
+
+
+def _item(request: WriteRequest) -> v1.IngestItem:
+    match request:
+        case v1.TrackRequest():
+            return v1.IngestItem(track=request)
+        case v1.IdentifyRequest():
+            return v1.IngestItem(identify=request)
+        case v1.AliasRequest():
+            return v1.IngestItem(alias=request)
+        case v1.ResetRequest():
+            return v1.IngestItem(reset=request)
+        case v1.UpdateProfileRequest():
+            return v1.IngestItem(update_profile=request)

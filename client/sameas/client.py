@@ -1,0 +1,171 @@
+"""The client for programs with threads."""
+
+from collections.abc import Iterable, Iterator
+from types import TracebackType
+from typing import Any, Self, TypeVar, Unpack
+
+import grpc
+
+from sameas import _answers, _calls, _channel, errors, v1
+from sameas._calls import TimelineFilter, WriteRequest
+from sameas._writes import Writes
+from sameas.buffer import Buffer, BufferOptions, OnError
+from sameas.values import Person, Receipt, Refusal, TimelineMessage
+
+RequestT = TypeVar("RequestT")
+ResponseT = TypeVar("ResponseT")
+
+
+class Client(Writes[Receipt]):
+    """Talks to a sameas service. Safe to share by threads; one for a process is enough.
+
+        with Client("127.0.0.1:50051") as client:
+            client.identify("u-17", {"plan": "pro"}, anonymous_id="3f0c...")
+
+    Every call has a deadline, and is retried by gRPC where that is safe; see `_channel`. All
+    raise `SameasError`. Open it after a fork, never before: gRPC does not survive forks.
+    """
+
+    def __init__(
+        self,
+        target: str = _channel.DEFAULT_TARGET,
+        *,
+        key: str | None = None,
+        credentials: grpc.ChannelCredentials | None = None,
+        channel: grpc.Channel | None = None,
+        timeout: float = _channel.TIMEOUT_SECONDS,
+    ) -> None:
+        """Connects when the first call is made.
+
+        Args:
+            target: `host:port`, or another gRPC name (`dns:///...`, `unix:...`).
+            key: The workspace's key, sent as a bearer token with each call.
+            credentials: For TLS (`grpc.ssl_channel_credentials()`); otherwise plain text,
+                which is for the own machine or a network that nobody else listens on.
+            channel: A channel to use instead of opening one; make it with
+                `channel_options()` to have retries. Whoever opened it closes it.
+            timeout: Seconds that a call may take, retries included.
+        """
+        used = channel or _channel.open_channel(target, credentials)
+        self._owned = None if channel else used
+        self._identity = v1.IdentityServiceStub(used)
+        self._person = v1.PersonServiceStub(used)
+        self._metadata = _channel.call_metadata(key)
+        self._timeout = timeout
+        self._writers: dict[type, grpc.UnaryUnaryMultiCallable[Any, Any]] = {
+            v1.IdentifyRequest: self._identity.Identify,
+            v1.AliasRequest: self._identity.Alias,
+            v1.TrackRequest: self._identity.Track,
+            v1.ResetRequest: self._identity.Reset,
+            v1.UpdateProfileRequest: self._identity.UpdateProfile,
+        }
+
+    def close(self) -> None:
+        """Closes the channel, unless it was given. Calls in flight are cancelled."""
+        if self._owned is not None:
+            self._owned.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def ingest(
+        self,
+        items: Iterable[v1.IngestItem],
+        *,
+        imported: bool = False,
+        timeout: float | None = None,
+    ) -> list[Receipt | Refusal]:
+        """Sends a batch of at most 2,500 messages and 4 MiB; one answer an item, in order.
+
+        A bad item fails alone. Items without a message id get one, so retries count once.
+        `imported` is for what was received elsewhere: times are final.
+        """
+        request = _calls.ingest(items, imported=imported)
+        return _answers.results(request, self.ingest_batch(request, timeout=timeout))
+
+    def ingest_batch(
+        self, request: v1.IngestRequest, *, timeout: float | None = None
+    ) -> v1.IngestResponse:
+        """The same in messages of the API; each item must have its message id already."""
+        _calls.set_time(request.sent_at, None, "sent_at")
+        return self._call(self._identity.Ingest, request, timeout)
+
+    def person(
+        self,
+        *,
+        user_id: str | None = None,
+        anonymous_id: str | None = None,
+        person_id: str | None = None,
+        timeout: float | None = None,
+    ) -> Person:
+        """The person that an id belongs to now. Give one id.
+
+        Raises:
+            PersonNotFound: If no message named it.
+        """
+        key = _calls.person_key(user_id, anonymous_id, person_id)
+        request = v1.GetPersonRequest(key=key, form=_calls.FORM)
+        return _answers.person(self._call(self._person.GetPerson, request, timeout).person)
+
+    def persons(
+        self, keys: Iterable[v1.PersonKey], *, timeout: float | None = None
+    ) -> list[Person | None]:
+        """The persons of at most 1,000 keys, from one snapshot; None for an unused id."""
+        request = v1.BatchGetPersonsRequest(keys=keys, form=_calls.FORM)
+        return _answers.persons(self._call(self._person.BatchGetPersons, request, timeout))
+
+    def messages(
+        self,
+        *,
+        user_id: str | None = None,
+        anonymous_id: str | None = None,
+        person_id: str | None = None,
+        timeout: float | None = None,
+        **only: Unpack[TimelineFilter],
+    ) -> Iterator[TimelineMessage]:
+        """A person's timeline in order of event time; pages are fetched as it is read.
+
+        Give one id. `only` narrows it; see `TimelineFilter`. `timeout` is for each page.
+
+        Raises:
+            PersonNotFound: As it is read, if no message named the id.
+        """
+        key = _calls.person_key(user_id, anonymous_id, person_id)
+        request = _calls.list_messages(key, **only)
+        while True:
+            page = self._call(self._person.ListMessages, request, timeout)
+            yield from _answers.timeline(page.messages)
+            if not page.next_page_token:
+                return
+            request.page_token = page.next_page_token
+
+    def buffer(
+        self, options: BufferOptions | None = None, *, on_error: OnError | None = None
+    ) -> Buffer:
+        """A buffer that sends through this client; close it before the client."""
+        return Buffer(self, options, on_error=on_error)
+
+    def _deliver(self, request: WriteRequest, timeout: float | None) -> Receipt:
+        _calls.set_time(request.sent_at, None, "sent_at")
+        response = self._call(self._writers[type(request)], request, timeout)
+        return _answers.receipt(response.receipt)
+
+    def _call(
+        self,
+        method: "grpc.UnaryUnaryMultiCallable[RequestT, ResponseT]",
+        request: RequestT,
+        timeout: float | None,
+    ) -> ResponseT:
+        seconds = self._timeout if timeout is None else timeout
+        try:
+            return method(request, timeout=seconds, metadata=self._metadata)
+        except grpc.RpcError as error:
+            raise errors.from_rpc_error(error) from error

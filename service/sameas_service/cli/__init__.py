@@ -1,0 +1,1 @@
+"""The command-line tool `sameas`: runs the service, imports files, shows people."""

@@ -1,0 +1,184 @@
+"""The commands and their options. What they do is in the modules beside this one."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sameas import v1
+from sameas_service.cli import importing, serve, showing, times
+from sameas_service.cli.connection import connected, errors_shown
+
+LIMIT_DEFAULT = 100
+LIMIT_MAX = 1_000_000
+
+app = typer.Typer(
+    name="sameas",
+    help="sameas: which person an id, an event or a trait belongs to.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+_Server = Annotated[
+    str,
+    typer.Option(
+        "--server", metavar="HOST:PORT", envvar="SAMEAS_SERVER", help="The server to talk to."
+    ),
+]
+_Identifier = Annotated[
+    str,
+    typer.Argument(
+        metavar="ID",
+        help="A user id, else an anonymous id, else a person id: the first that is known.",
+    ),
+]
+_By = Annotated[
+    showing.By | None,
+    typer.Option(
+        "--by", metavar="KIND", help="Take ID for this only: user, anonymous or person."
+    ),
+]
+SERVER_DEFAULT = "127.0.0.1:50051"
+
+
+@app.command("serve")
+def serve_command(
+    *,
+    data: Annotated[
+        Path,
+        typer.Option(
+            envvar="SAMEAS_DATA",
+            metavar="DIR",
+            file_okay=False,
+            help="The directory with the database.",
+        ),
+    ] = Path("data"),
+    host: Annotated[
+        str,
+        typer.Option(envvar="SAMEAS_HOST", metavar="HOST", help="The address to listen at."),
+    ] = "127.0.0.1",
+    port: Annotated[
+        int,
+        typer.Option(
+            envvar="SAMEAS_PORT", metavar="PORT", min=0, max=65_535, help="0 takes a free one."
+        ),
+    ] = 50051,
+) -> None:
+    """Run the service."""
+    serve.run(data=data, host=host, port=port)
+
+
+@app.command("import")
+def import_command(
+    *,
+    file: Annotated[
+        str, typer.Argument(metavar="FILE", help="JSON lines, plain or gzip; - for stdin.")
+    ],
+    server: _Server = SERVER_DEFAULT,
+    batch_size: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            max=importing.BATCH_SIZE_MAX,
+            metavar="N",
+            help="Messages that are sent together.",
+        ),
+    ] = importing.BATCH_SIZE_DEFAULT,
+    errors: Annotated[
+        Path | None,
+        typer.Option(
+            dir_okay=False,
+            metavar="FILE",
+            help="Write every bad line's error here, as JSON lines.",
+        ),
+    ] = None,
+) -> None:
+    """Import a file of messages.
+
+    Each line is a JSON object in the words of the Segment spec.
+
+    It may be stopped and run again: a message counts once, by its messageId, or by its
+    content where it has none. Bad lines are told of on stderr and skipped.
+
+    Exit codes: 0, all was taken; 1, some lines were refused; 2, it could not go on.
+    """
+    raise typer.Exit(
+        importing.run(file, server=server, batch_size=batch_size, errors_file=errors)
+    )
+
+
+@app.command("person")
+def person_command(
+    *,
+    identifier: _Identifier,
+    by: _By = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    server: _Server = SERVER_DEFAULT,
+) -> None:
+    """Show who an id belongs to.
+
+    All ids of that person, when they were seen, and their traits.
+    """
+    with errors_shown(server), connected(server) as channel:
+        showing.show_person(channel, identifier, by, as_json=as_json)
+
+
+def _micros(text: str) -> int:
+    try:
+        return times.micros_of_option(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+
+
+@app.command("timeline")
+def timeline_command(  # noqa: PLR0913 - one argument an option
+    *,
+    identifier: _Identifier,
+    by: _By = None,
+    kind: Annotated[
+        list[showing.Kind] | None,
+        typer.Option(metavar="KIND", help="Only this kind, as track; may be repeated."),
+    ] = None,
+    event: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Only events of this name; may be repeated."),
+    ] = None,
+    since: Annotated[
+        int | None,
+        typer.Option(
+            parser=_micros,
+            metavar="TIME",
+            help="Only from this time on: 2024-01-31, or 2024-01-31T12:00:00Z; UTC.",
+        ),
+    ] = None,
+    until: Annotated[
+        int | None,
+        typer.Option(parser=_micros, metavar="TIME", help="Only before this time."),
+    ] = None,
+    limit: Annotated[
+        int,
+        typer.Option(
+            min=1, max=LIMIT_MAX, metavar="N", help="Messages to show, from the earliest on."
+        ),
+    ] = LIMIT_DEFAULT,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print JSON lines, in the format that import takes.")
+    ] = False,
+    server: _Server = SERVER_DEFAULT,
+) -> None:
+    """Show what a person did.
+
+    The messages of all their ids, in the order in which they happened. Times are in UTC.
+    """
+    request = v1.ListMessagesRequest(
+        kinds=[v1.MessageKind.Value(f"MESSAGE_KIND_{each.upper()}") for each in kind or ()],
+        events=event or (),
+    )
+    if since is not None:
+        request.start_time.CopyFrom(times.timestamp_of(since))
+    if until is not None:
+        request.end_time.CopyFrom(times.timestamp_of(until))
+    with errors_shown(server), connected(server) as channel:
+        showing.show_timeline(channel, identifier, by, request, limit, as_json=as_json)

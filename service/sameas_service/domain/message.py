@@ -1,0 +1,122 @@
+"""What the ledger holds: messages, and where each stands in order."""
+
+from enum import IntEnum
+from typing import NamedTuple
+
+from sameas_service.domain.notices import Notice
+from sameas_service.domain.payload import EMPTY
+
+
+class Kind(IntEnum):
+    """What a message is. The numbers are those of `MessageKind` in the protos, and stored."""
+
+    IDENTIFY = 1
+    ALIAS = 2
+    TRACK = 3
+    PAGE = 4
+    SCREEN = 5
+    GROUP = 6
+    RESET = 7
+    PROFILE = 8
+    MERGE = 9
+    UNLINK = 10
+
+
+class Position(NamedTuple):
+    """Where a message stands: by event time, resets last, then by message id as bytes.
+
+    `at` is twice the event time, plus one for a reset. Python compares text by code point,
+    which is the order of its UTF-8 bytes.
+    """
+
+    at: int
+    message_id: str
+
+
+START = Position(-(2**62), "")
+"""Before every message: where a device's first segment starts."""
+
+
+def after(position: Position) -> Position:
+    """The first position behind the given one. No id has a control character, so nothing
+    sorts between an id and the same id with U+0001 put behind it."""
+    return Position(position.at, position.message_id + "\x01")
+
+
+class Message(NamedTuple):
+    """One accepted call, immutable. Built by `accept`, which checks it.
+
+    Attributes:
+        message_id: unique in the workspace for ever.
+        kind: what it is.
+        event_time: when it happened, corrected.
+        received_at: when the server got it.
+        device: the anonymous id on whose timeline it stands; for an alias, the device that
+            it claims; for an unlink, the device of the pair.
+        user: the user id that it names; for a link, the one that stays canonical.
+        source: the former user id of a link; for an unlink, the other user of the pair.
+        event: the event's name, or empty.
+        payload: canonical JSON of properties, traits, operations or the rest.
+        context: canonical JSON, or empty where none was sent.
+        client_time: the time as the client gave it, if it did.
+        sent_at: the client's clock as it sent, if it said.
+        notices: warnings that the message alone gives cause for.
+    """
+
+    message_id: str
+    kind: Kind
+    event_time: int
+    received_at: int
+    device: str | None = None
+    user: str | None = None
+    source: str | None = None
+    event: str = ""
+    payload: str = EMPTY
+    context: str = ""
+    client_time: int | None = None
+    sent_at: int | None = None
+    notices: tuple[Notice, ...] = ()
+
+    @property
+    def position(self) -> Position:
+        """Where it stands among the workspace's messages."""
+        return Position(self.event_time * 2 + (self.kind == Kind.RESET), self.message_id)
+
+    @property
+    def is_claim(self) -> bool:
+        """Whether it names both a device and a user, and is not a reset or an unlink."""
+        return (
+            self.device is not None
+            and self.user is not None
+            and self.kind not in (Kind.RESET, Kind.UNLINK)
+        )
+
+    @property
+    def is_link(self) -> bool:
+        """Whether it says that two user ids are one person."""
+        return self.source is not None and self.kind != Kind.UNLINK
+
+    @property
+    def has_operations(self) -> bool:
+        """Whether it says anything about traits."""
+        return self.kind in (Kind.IDENTIFY, Kind.PROFILE) and self.payload != EMPTY
+
+    def same_content(self, other: "Message") -> bool:
+        """Whether a message with the same id is a repeat and not another message.
+
+        Kind, ids, client time and payload count; the context, `sent_at` and `received_at`
+        do not, since a retry may change them.
+        """
+        return _content(self) == _content(other)
+
+
+def _content(message: Message) -> tuple[object, ...]:
+    return (
+        message.kind,
+        message.device,
+        message.user,
+        message.source,
+        message.event,
+        message.payload,
+        message.client_time,
+    )

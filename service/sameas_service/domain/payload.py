@@ -1,0 +1,146 @@
+"""JSON objects that ride along: checked, and brought to one canonical text.
+
+Two texts are the same content exactly if their canonical texts are equal: keys sorted, no
+white space, and numbers as RFC 8785 has them (1.0 is 1, -0 is 0; a text is not a number and
+`true` is not 1). Keys are sorted by code point, which every reader here agrees on.
+"""
+
+import json
+import math
+from functools import lru_cache
+from typing import Any
+
+import orjson
+
+from sameas_service.domain.errors import Reason, Refused
+from sameas_service.domain.limits import (
+    INTEGER_MAX,
+    PAYLOAD_BYTES_MAX,
+    PAYLOAD_DEPTH_MAX,
+    PAYLOAD_TEXT_BYTES_MAX,
+)
+
+Json = Any
+"""What JSON can say: None, bool, int, float, str, and lists and dicts of them."""
+
+EMPTY = "{}"
+
+
+def canonical(value: Json) -> str:
+    """The canonical text of a normalised value."""
+    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
+
+
+def parse(text: str) -> Json:
+    """The value of a canonical text."""
+    return orjson.loads(text)
+
+
+def checked_text(text: str, field: str) -> str:
+    """The canonical text of an object given as JSON text; `{}` for an empty text.
+
+    Raises:
+        Refused: `JSON_INVALID`, `PAYLOAD_TOO_LARGE`, `PAYLOAD_TOO_DEEP`,
+            `NUMBER_NOT_FINITE` or `INTEGER_TOO_LARGE`, naming the field.
+    """
+    if not text or text == EMPTY:
+        return EMPTY
+    return checked_object(load(text, field), field)
+
+
+@lru_cache(maxsize=4_096)
+def checked_context(text: str) -> str:
+    """`checked_text` for the context, cached: a service sends the same one with each call."""
+    return checked_text(text, "context")
+
+
+def checked_object(value: Json, field: str) -> str:
+    """The canonical text of an object given as a value."""
+    if type(value) is not dict:
+        raise Refused(Reason.JSON_INVALID, f"{field} must be a JSON object", field=field)
+    text = canonical(normalised(value, field))
+    if len(text) * 4 > PAYLOAD_BYTES_MAX and len(text.encode()) > PAYLOAD_BYTES_MAX:
+        raise _too_large(field)
+    return text
+
+
+def load(text: str, field: str) -> Json:
+    """The value of a JSON text from outside."""
+    if len(text) > PAYLOAD_TEXT_BYTES_MAX:
+        raise _too_large(field)
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        raise _not_json(text, field) from None
+
+
+def normalised(value: Json, field: str, depth: int = 1) -> Json:
+    """The value with each number in its one form, checked for depth and range.
+
+    Containers are changed in place: the caller owns what it parsed.
+    """
+    kind = type(value)
+    if kind is dict or kind is list:
+        if depth > PAYLOAD_DEPTH_MAX:
+            raise _too_deep(field)
+        for key, item in value.items() if kind is dict else enumerate(value):
+            if type(item) not in _PLAIN:
+                value[key] = normalised(item, field, depth + 1)
+    elif kind is float:
+        return _number(value, field)
+    elif kind is int and not -INTEGER_MAX <= value <= INTEGER_MAX:
+        raise _integer_too_large(field)
+    return value
+
+
+_PLAIN = frozenset([str, bool, type(None)])
+
+
+def _number(value: float, field: str) -> int | float:
+    if not math.isfinite(value):
+        raise Refused(
+            Reason.NUMBER_NOT_FINITE, f"{field} has NaN or an infinity", field=field
+        )
+    if not value.is_integer():
+        return value
+    if abs(value) > INTEGER_MAX:
+        raise _integer_too_large(field)
+    return int(value)
+
+
+def _not_json(text: str, field: str) -> Refused:
+    """Says what is wrong with a text that orjson refused."""
+    if text.count("[") + text.count("{") > PAYLOAD_DEPTH_MAX:
+        return _too_deep(field)
+    try:
+        json.loads(text, parse_constant=lambda _: math.nan)
+    except ValueError:
+        return Refused(Reason.JSON_INVALID, f"{field} is not JSON", field=field)
+    # The standard module reads what RFC 8259 does not have: NaN and the infinities.
+    return Refused(Reason.NUMBER_NOT_FINITE, f"{field} has NaN or an infinity", field=field)
+
+
+def _too_large(field: str) -> Refused:
+    return Refused(
+        Reason.PAYLOAD_TOO_LARGE,
+        f"{field} has more than {PAYLOAD_BYTES_MAX} bytes as JSON",
+        field=field,
+        metadata={"max_bytes": str(PAYLOAD_BYTES_MAX)},
+    )
+
+
+def _too_deep(field: str) -> Refused:
+    return Refused(
+        Reason.PAYLOAD_TOO_DEEP,
+        f"{field} is nested deeper than {PAYLOAD_DEPTH_MAX}",
+        field=field,
+        metadata={"max_depth": str(PAYLOAD_DEPTH_MAX)},
+    )
+
+
+def _integer_too_large(field: str) -> Refused:
+    return Refused(
+        Reason.INTEGER_TOO_LARGE,
+        f"{field} has a whole number beyond 2^53, which readers of JSON round",
+        field=field,
+    )

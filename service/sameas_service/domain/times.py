@@ -1,0 +1,46 @@
+"""When something happened, by whose clock. All times are microseconds since 1970, UTC."""
+
+from sameas_service.domain.errors import Reason, Refused
+
+SECOND = 1_000_000
+CLOCK_TOLERANCE = 60 * SECOND
+"""How far a client's clock may be off before it is taken to be wrong. Smaller differences
+are the network's, and correcting by them would let calls change places."""
+
+EARLIEST = 946_684_800 * SECOND
+"""2000-01-01T00:00:00Z. Before it no product analytics happened; it is a clock at zero."""
+
+LATEST = 253_402_300_800 * SECOND
+"""The year 10000, where protobuf's Timestamp ends."""
+
+
+def event_time(client_time: int | None, sent_at: int | None, received_at: int) -> int:
+    """When a live message happened; the time ahead of the server's clock is cut off.
+
+    Raises:
+        Refused: `TIMESTAMP_INVALID` if it is before 2000 even after correction.
+    """
+    if client_time is None:
+        return received_at
+    time = client_time
+    if sent_at is not None and abs(received_at - sent_at) > CLOCK_TOLERANCE:
+        time = received_at - (sent_at - client_time)
+    if time > received_at + CLOCK_TOLERANCE:
+        return received_at
+    return check_time(time)
+
+
+def final_time(client_time: int | None, received_at: int) -> int:
+    """When an imported message happened: what it says, as it stands."""
+    return check_time(received_at if client_time is None else client_time)
+
+
+def check_time(time: int, field: str = "timestamp") -> int:
+    """The time itself, if it lies between the years 2000 and 10000."""
+    if not EARLIEST <= time < LATEST:
+        raise Refused(
+            Reason.TIMESTAMP_INVALID,
+            f"{field} is before 2000-01-01 or out of range; is the client's clock set?",
+            field=field,
+        )
+    return time

@@ -1,0 +1,1 @@
+"""The incremental twin of the rules: what one more message changes, given a few facts."""

@@ -1,0 +1,292 @@
+"""A device's timeline, kept up to date one message at a time.
+
+`advance` takes a message that stands behind all others of its device: one look at the
+device's state, whatever the device has seen before. `place` takes one that arrives late: the
+rows around it and two claims tell what changes, and nothing else does.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from sameas_service.domain.message import START, Position, after
+
+
+class Placed(NamedTuple):
+    """What of a message matters to its device's timeline."""
+
+    position: Position
+    user: int | None
+    is_reset: bool
+
+    @property
+    def is_claim(self) -> bool:
+        """Whether it claims the device for its user."""
+        return self.user is not None and not self.is_reset
+
+
+class Row(NamedTuple):
+    """A stored span, or a segment without an owner.
+
+    Attributes:
+        start: first position that it holds.
+        owner: surrogate of the user, or None for nobody.
+        claim: position of the claim that opened it; None without an owner.
+    """
+
+    start: Position
+    owner: int | None = None
+    claim: Position | None = None
+
+    @property
+    def opens_segment(self) -> bool:
+        """Whether it starts a segment: at the device's start, or behind a reset."""
+        return self.start == START or self.start.message_id.endswith("\x01")
+
+
+class Cut(NamedTuple):
+    """A start that is still to be found: walk back from `origin`, not as far as `wall`."""
+
+    origin: Position
+    wall: Position
+
+
+class Put(NamedTuple):
+    """A row to write, replacing the one with the same start."""
+
+    start: Position | Cut
+    owner: int | None
+    claim: Position | None
+
+
+class Plan(NamedTuple):
+    """What changes among a device's rows: first the deletions, then the writes."""
+
+    delete: tuple[Position, ...] = ()
+    put: tuple[Put, ...] = ()
+
+
+@dataclass(slots=True)
+class Device:
+    """The present state of a device: enough for every message that arrives in order.
+
+    Attributes:
+        last: position of its last message; None for a new device.
+        owner: who owns the present span; None for nobody.
+        segment: where the present segment starts.
+        visit: the first of the messages without a user that end the timeline with no gap
+            between them; None if the last message names a user.
+        visit_known: False after a late arrival, until it is needed or seen again.
+        has_operations: whether a message without a user ever spoke of traits here.
+    """
+
+    id: int
+    name: str
+    last: Position | None = None
+    owner: int | None = None
+    segment: Position = START
+    visit: Position | None = None
+    visit_known: bool = True
+    has_operations: bool = False
+
+    @property
+    def segment_is_new(self) -> bool:
+        """Whether the present segment has no message yet."""
+        return self.last is None or self.last < self.segment
+
+
+def needs_ledger(device: Device, placed: Placed, session_gap: int) -> bool:
+    """Whether `advance` cannot take the message: it is late, or it needs a visit's start
+    that a late arrival left unknown."""
+    if device.last is None:
+        return False
+    if placed.position < device.last:
+        return True
+    return (
+        not device.visit_known
+        and placed.is_claim
+        and device.owner not in (None, placed.user)
+        and _apart(device.last, placed.position) <= session_gap
+    )
+
+
+def advance(device: Device, placed: Placed, session_gap: int) -> Put | None:
+    """Moves the device's state on by a message that does not need the ledger.
+
+    Returns:
+        The row to write, if any.
+    """
+    if placed.is_reset:
+        put = _close(device, placed)
+    elif placed.is_claim:
+        put = _claim(device, placed, session_gap)
+    else:
+        put = None
+        _visit(device, placed, session_gap)
+    device.last = placed.position
+    return put
+
+
+def _close(device: Device, placed: Placed) -> Put:
+    device.segment = after(placed.position)
+    device.owner, device.visit, device.visit_known = None, None, True
+    return Put(device.segment, None, None)
+
+
+def _claim(device: Device, placed: Placed, session_gap: int) -> Put | None:
+    former, device.owner = device.owner, placed.user
+    start = _visit_start(device, placed, session_gap)
+    device.visit, device.visit_known = None, True
+    if former is None:
+        return Put(device.segment, placed.user, placed.position)
+    if former == placed.user:
+        return None
+    return Put(start, placed.user, placed.position)
+
+
+def _visit_start(device: Device, placed: Placed, session_gap: int) -> Position:
+    near = device.last is not None and _apart(device.last, placed.position) <= session_gap
+    if session_gap and near and device.visit is not None:
+        return device.visit
+    return placed.position
+
+
+def _visit(device: Device, placed: Placed, session_gap: int) -> None:
+    continues = (
+        device.last is not None
+        and (device.visit is not None or not device.visit_known)
+        and _apart(device.last, placed.position) <= session_gap
+    )
+    if not continues:
+        device.visit, device.visit_known = placed.position, True
+
+
+def _apart(earlier: Position, later: Position) -> int:
+    """Microseconds between two messages."""
+    return later.at // 2 - earlier.at // 2
+
+
+class Around(NamedTuple):
+    """The runs of claims around a position in its segment.
+
+    Attributes:
+        head: the row that starts the segment; known only where `earlier` is None.
+        earlier: the run that the last claim before the position belongs to, if any.
+        later: the next run of the segment, if any.
+        bound: where claims of `earlier` end at the latest; None for no bound.
+    """
+
+    head: Row | None
+    earlier: Row | None
+    later: Row | None
+    bound: Position | None
+
+    @property
+    def owners(self) -> list[int]:
+        """Who made the runs, the earlier one first."""
+        runs = (self.earlier, self.later)
+        return [row.owner for row in runs if row is not None and row.owner is not None]
+
+
+def around(position: Position, before: Row | None, at: Row, behind: Row | None) -> Around:
+    """Sorts the stored rows before, at and behind a position into runs of claims.
+
+    A row starts at its cut, but its run starts at its claim: a position between the two
+    stands before the run.
+    """
+    end = behind.start if behind else None
+    if at.owner is None or at.claim is None:
+        return Around(at, None, None, end)
+    if position > at.claim:
+        later = behind if behind and not behind.opens_segment else None
+        return Around(None, at, later, later.claim if later else end)
+    if at.opens_segment:
+        return Around(at, None, at, at.claim)
+    return Around(None, before, at, at.claim)
+
+
+def place(
+    placed: Placed,
+    where: Around,
+    claims: tuple[Position | None, Position | None],
+    session_gap: int,
+) -> Plan:
+    """What a late message changes among the rows of its device.
+
+    Args:
+        placed: the message.
+        where: the runs around it.
+        claims: the last claim of `where.earlier` before it and the first behind it, if any.
+        session_gap: microseconds between neighbours of one visit.
+    """
+    if placed.is_reset:
+        return _place_reset(placed, where, claims[1])
+    if placed.is_claim:
+        return _place_claim(placed, where, claims)
+    return _place_visit(placed, where, claims, session_gap)
+
+
+def _place_visit(
+    placed: Placed,
+    where: Around,
+    claims: tuple[Position | None, Position | None],
+    session_gap: int,
+) -> Plan:
+    """A message without a user matters only as the link of a visit to the next claim."""
+    later, wall = where.later, claims[0]
+    if where.earlier is None or later is None or wall is None or claims[1] is not None:
+        return Plan()
+    if placed.position > later.start or _apart(placed.position, later.start) > session_gap:
+        return Plan()
+    if session_gap == 0:
+        return Plan()
+    moved = Put(Cut(placed.position, wall), later.owner, later.claim)
+    return Plan((later.start,), (moved,))
+
+
+def _place_claim(
+    placed: Placed, where: Around, claims: tuple[Position | None, Position | None]
+) -> Plan:
+    if where.earlier is None:
+        return _place_first(placed, where)
+    wall, follows = claims
+    later = where.later
+    if placed.user == where.earlier.owner:
+        return _rewalk(placed, later) if follows is None else Plan()
+    opened = Put(Cut(placed.position, wall or where.earlier.start), placed.user, placed.position)
+    if follows is not None:
+        again = Put(Cut(follows, placed.position), where.earlier.owner, follows)
+        return Plan((), (opened, again))
+    if later is not None and later.owner == placed.user:
+        return Plan((later.start,), (opened,))
+    rest = _rewalk(placed, later)
+    return Plan(rest.delete, (*rest.put, opened))
+
+
+def _place_first(placed: Placed, where: Around) -> Plan:
+    """A claim before all others of its segment owns from the segment's start."""
+    head, later = where.head, where.later
+    assert head is not None, "a segment without an earlier run is known by its head"
+    first = Put(head.start, placed.user, placed.position)
+    if later is None or later.claim is None or later.owner == placed.user:
+        return Plan((), (first,))
+    return Plan((), (first, Put(Cut(later.claim, placed.position), later.owner, later.claim)))
+
+
+def _rewalk(placed: Placed, later: Row | None) -> Plan:
+    """A claim is a wall: the next run's visit can no longer reach across it."""
+    if later is None or later.claim is None or later.start > placed.position:
+        return Plan()
+    again = Put(Cut(later.claim, placed.position), later.owner, later.claim)
+    return Plan((later.start,), (again,))
+
+
+def _place_reset(placed: Placed, where: Around, follows: Position | None) -> Plan:
+    start = after(placed.position)
+    if follows is not None and where.earlier is not None:
+        return Plan((), (Put(start, where.earlier.owner, follows),))
+    if where.later is None:
+        return Plan((), (Put(start, None, None),))
+    moved = Put(start, where.later.owner, where.later.claim)
+    if where.earlier is not None:
+        return Plan((where.later.start,), (moved,))
+    return Plan((), (Put(where.later.start, None, None), moved))

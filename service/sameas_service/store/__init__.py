@@ -1,0 +1,1 @@
+"""Stores: where the ledger and what is derived from it are kept."""

@@ -1,0 +1,1 @@
+"""The store on one SQLite file, which one process has open."""

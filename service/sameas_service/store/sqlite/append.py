@@ -1,0 +1,168 @@
+"""A group of messages goes into the ledger, and what is derived from it is brought up to date.
+
+All of it happens in one transaction and in a handful of statements, whatever the size of the
+group: beside a busy event loop each statement is a fight for the interpreter's lock.
+"""
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+
+from sameas_service.domain import notices
+from sameas_service.domain.errors import Reason, Refused
+from sameas_service.domain.message import Kind, Message
+from sameas_service.domain.receipt import Outcome, Receipt
+from sameas_service.store.sqlite import ledger
+from sameas_service.store.sqlite.holders import persons_of_messages
+from sameas_service.store.sqlite.profiling import Profiling
+from sameas_service.store.sqlite.rows import Rows
+from sameas_service.store.sqlite.subject import Verdict, Workspace, person_id
+from sameas_service.store.sqlite.timelines import Timelines
+from sameas_service.store.sqlite.users import Users
+
+
+def append(
+    connection: sqlite3.Connection, workspace: Workspace, messages: Sequence[Message]
+) -> list[Receipt | Refused]:
+    """Takes messages, inside a transaction of the caller's; one answer each, in their order.
+
+    May be run again after a rollback: it keeps nothing outside the database.
+    """
+    fresh, repeats = _sort_out(connection, workspace, messages)
+    receipts = _Group(connection, workspace).append(list(fresh.values())) if fresh else []
+    answers: dict[int, Receipt | Refused] = dict(zip(fresh, receipts, strict=True))
+    answers |= _repeated(connection, workspace, repeats)
+    return [answers[index] for index in range(len(messages))]
+
+
+def _sort_out(
+    connection: sqlite3.Connection, workspace: Workspace, messages: Sequence[Message]
+) -> tuple[dict[int, Message], dict[int, Message]]:
+    """Messages with new ids, and those whose id was used before, here or in the ledger; by
+    their index."""
+    known = ledger.known_ids(connection, workspace.id, {m.message_id for m in messages})
+    fresh: dict[int, Message] = {}
+    repeats: dict[int, Message] = {}
+    for index, message in enumerate(messages):
+        (repeats if message.message_id in known else fresh)[index] = message
+        known.add(message.message_id)
+    return fresh, repeats
+
+
+class _Group:
+    """New messages of one workspace, on their way into the ledger."""
+
+    def __init__(self, connection: sqlite3.Connection, workspace: Workspace) -> None:
+        self._connection = connection
+        self._workspace = workspace
+        next_seq, self._next_user, self._next_device = ledger.counters(connection)
+        self._users = Users(connection, workspace.id, workspace.name)
+        self._rows = Rows(connection, workspace, self._users, next_seq)
+        self._timelines = Timelines(connection, workspace, self._users, self._rows)
+
+    def append(self, fresh: Sequence[Message]) -> list[Receipt]:
+        """Takes the messages; one receipt each."""
+        self._load(fresh)
+        ordered = sorted(fresh, key=lambda m: m.position)
+        relinked = self._link([m for m in ordered if m.is_link])
+        for message in ordered:
+            if message.device is None and not message.is_link:
+                self._take(message)
+        self._timelines.take(m for m in ordered if m.device is not None)
+        self._timelines.save()
+        self._warn_of_aliases([m for m in fresh if m.kind is Kind.ALIAS])
+        verdicts = self._rows.verdicts
+        profiling = Profiling(self._connection, self._workspace, self._users)
+        profiling.settle(verdicts.values(), self._timelines.touched, relinked)
+        return [self._receipt(verdicts[m.message_id]) for m in fresh]
+
+    def _load(self, fresh: Iterable[Message]) -> None:
+        devices = {m.device for m in fresh if m.device is not None}
+        users = {m.user for m in fresh if m.user is not None}
+        users |= {m.source for m in fresh if m.source is not None}
+        self._timelines.load(devices, self._next_device)
+        self._users.load(users, self._timelines.owners(), self._next_user)
+        for user in self._users.new():
+            self._rows.new_user(user)
+        self._users.flush()
+
+    def _take(self, message: Message) -> None:
+        """Takes a message that has no place on a device's timeline."""
+        user = self._users.id_of(message.user)
+        assert user is not None, "a message names a device or a user"
+        verdict = Verdict(message, user)
+        if self._users.greet(message.user):
+            verdict.outcome = Outcome.CREATED
+        self._rows.keep(verdict, None)
+
+    def _link(self, links: Iterable[Message]) -> set[int]:
+        """Takes links; gives the users who are or were canonical of what they changed."""
+        relinked = set()
+        for message in links:
+            source = self._users.id_of(message.source)
+            target = self._users.id_of(message.user)
+            assert source is not None, "a link has a source"
+            assert target is not None, "a link has a target"
+            changed = self._users.link(message.position, source, target)
+            verdict = Verdict(message, target)
+            if changed:
+                verdict.outcome = Outcome.LINKED
+                verdict.absorbed = self._users.absorbed(changed)
+            self._rows.keep(verdict, None)
+            relinked |= changed
+        return relinked
+
+    def _warn_of_aliases(self, aliases: Sequence[Message]) -> None:
+        """Warns of a user's second alias from another source."""
+        wanted = [(m, source) for m in aliases if (source := m.device or m.source)]
+        if not wanted:
+            return
+        firsts = ledger.first_aliases(
+            self._connection,
+            [(m.message_id, self._users.id_of(m.user) or 0, source) for m, source in wanted],
+        )
+        for (message, source), first in zip(wanted, firsts, strict=True):
+            if first is not None and message.user is not None:
+                notice = notices.alias_repeated(message.user, source, first)
+                self._rows.verdicts[message.message_id].notices.append(notice)
+
+    def _receipt(self, verdict: Verdict) -> Receipt:
+        person = person_id(verdict.subject, self._workspace, self._users)
+        return Receipt(
+            verdict.message.message_id,
+            verdict.outcome,
+            person,
+            tuple(verdict.absorbed),
+            notices=(*verdict.message.notices, *verdict.notices),
+        )
+
+
+def _repeated(
+    connection: sqlite3.Connection, workspace: Workspace, repeats: dict[int, Message]
+) -> dict[int, Receipt | Refused]:
+    """Answers to messages whose ids were used before, by index."""
+    if not repeats:
+        return {}
+    ids = {message.message_id for message in repeats.values()}
+    first = {
+        kept.message_id: (kept, outcome)
+        for kept, outcome in ledger.by_id(connection, workspace.id, ids)
+    }
+    persons = persons_of_messages(connection, workspace, ids)
+    return {
+        index: _repeat(message, *first[message.message_id], persons)
+        for index, message in repeats.items()
+    }
+
+
+def _repeat(
+    message: Message, kept: Message, outcome: Outcome, persons: dict[str, str]
+) -> Receipt | Refused:
+    if message.same_content(kept):
+        person = persons[message.message_id]
+        return Receipt(message.message_id, outcome, person, duplicate=True)
+    return Refused(
+        Reason.MESSAGE_ID_REUSED,
+        "message_id was used before with other content; make a new id for each call",
+        field="message_id",
+        metadata={"message_id": message.message_id},
+    )

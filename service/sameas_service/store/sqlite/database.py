@@ -1,0 +1,82 @@
+"""The database file, as one process has it open: one connection writes, others read."""
+
+import sqlite3
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sameas_service.domain.derive import Rules
+from sameas_service.domain.errors import Refused
+from sameas_service.domain.message import Message
+from sameas_service.domain.receipt import Receipt
+from sameas_service.store.sqlite import schema
+from sameas_service.store.sqlite.append import append
+from sameas_service.store.sqlite.connection import one, open_reader, open_writer
+from sameas_service.store.sqlite.dump import dump
+from sameas_service.store.sqlite.lock import DirectoryLock
+from sameas_service.store.sqlite.subject import Workspace
+
+Result = TypeVar("Result")
+
+FILE = "sameas.db"
+
+
+class Database:
+    """The synchronous store: opening it takes the data directory's lock and migrates."""
+
+    def __init__(self, directory: Path, rules: Rules) -> None:
+        """Opens the database, making it where it is missing.
+
+        Raises:
+            DirectoryBusyError: another process has it open.
+        """
+        self._lock = DirectoryLock(directory)
+        self._path = directory / FILE
+        self._writer = open_writer(self._path)
+        self._path.chmod(0o600)
+        schema.migrate(self._writer)
+        self.workspace = self._workspace(rules)
+
+    def append(self, messages: Sequence[Message]) -> list[Receipt | Refused]:
+        """Keeps messages in one transaction; they are on disk when it returns."""
+        return self._write(lambda: append(self._writer, self.workspace, messages))
+
+    def dump(self) -> dict[str, Any]:
+        """Everybody, as the derived tables have it."""
+        return dump(self._writer, self.workspace)
+
+    def reader(self) -> sqlite3.Connection:
+        """A new connection for reading."""
+        return open_reader(self._path)
+
+    def close(self) -> None:
+        """Checkpoints, closes, and lets the next process in."""
+        self._writer.close()
+        self._lock.release()
+
+    def _write(self, work: Callable[[], Result]) -> Result:
+        self._writer.execute("BEGIN IMMEDIATE")
+        try:
+            result = work()
+            self._writer.execute("COMMIT")
+        except BaseException:
+            if self._writer.in_transaction:
+                self._writer.execute("ROLLBACK")
+            raise
+        return result
+
+    def _workspace(self, rules: Rules) -> Workspace:
+        """The workspace by name. The session gap is the one that it was made with: another
+        one would change the past."""
+        self._write(
+            lambda: self._writer.execute(
+                "INSERT INTO workspace (name, session_gap) VALUES (?, ?) ON CONFLICT DO NOTHING",
+                (rules.workspace, rules.session_gap),
+            )
+        )
+        found = one(
+            self._writer,
+            "SELECT json_array(id, name, session_gap) FROM workspace WHERE name = ?",
+            rules.workspace,
+        )
+        return Workspace(*found)

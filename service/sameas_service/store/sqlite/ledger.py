@@ -1,0 +1,136 @@
+"""The ledger's rows: messages in, messages out."""
+
+import sqlite3
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any
+
+from sameas_service.domain.message import Kind, Message
+from sameas_service.domain.receipt import Outcome
+from sameas_service.store.sqlite.connection import Insert, as_json, one
+
+COLUMNS = 17
+_INSERT = Insert("message", COLUMNS)
+_KNOWN = """
+    SELECT json_group_array(value) FROM json_each(?2)
+    WHERE EXISTS (SELECT 1 FROM message WHERE workspace = ?1 AND message_id = value)
+"""
+MESSAGE = """
+    json_array(
+        message.message_id, message.kind, message.at, message.received_at, device.name,
+        user.name, source.name, message.event, message.payload, message.context,
+        message.client_time, message.sent_at, message.outcome
+    )
+"""
+"""A row as JSON, for `message_of`; goes with `JOINS`."""
+JOINS = """
+    LEFT JOIN device ON device.id = message.device
+    LEFT JOIN user ON user.id = ifnull(message.user, message.struck)
+    LEFT JOIN user AS source ON source.id = message.source
+"""
+_BY_ID = f"""
+    SELECT json_group_array({MESSAGE}) FROM message {JOINS}
+    WHERE message.workspace = ?1
+        AND message.message_id IN (SELECT value FROM json_each(?2))
+"""  # noqa: S608
+_COUNTERS = """
+    SELECT json_array(
+        (SELECT ifnull(max(seq), 0) + 1 FROM message),
+        (SELECT ifnull(max(id), 0) + 1 FROM user),
+        (SELECT ifnull(max(id), 0) + 1 FROM device)
+    )
+"""
+_FIRST_ALIAS = """
+    SELECT json_group_array((
+        SELECT ifnull(device.name, source.name)
+        FROM message
+        LEFT JOIN device ON device.id = message.device
+        LEFT JOIN user AS source ON source.id = message.source
+        WHERE message.user = wanted.user AND message.kind = 2
+            AND message.message_id <> wanted.id
+            AND ifnull(device.name, source.name) <> wanted.source
+        ORDER BY message.at LIMIT 1
+    ))
+    FROM (
+        SELECT value ->> 0 AS id, value ->> 1 AS user, value ->> 2 AS source
+        FROM json_each(?)
+    ) AS wanted
+"""
+
+
+def counters(connection: sqlite3.Connection) -> tuple[int, int, int]:
+    """The next free surrogates of messages, users and devices."""
+    seq, user, device = one(connection, _COUNTERS)
+    return seq, user, device
+
+
+def known_ids(
+    connection: sqlite3.Connection, workspace: int, message_ids: Collection[str]
+) -> set[str]:
+    """Those of the message ids that the ledger has."""
+    return set(one(connection, _KNOWN, workspace, as_json(list(message_ids))))
+
+
+def by_id(
+    connection: sqlite3.Connection, workspace: int, message_ids: Iterable[str]
+) -> list[tuple[Message, Outcome]]:
+    """Messages by id, with what they did."""
+    rows = one(connection, _BY_ID, workspace, as_json(list(message_ids)))
+    return [(message_of(row), Outcome(row[12])) for row in rows]
+
+
+def insert(connection: sqlite3.Connection, rows: list[tuple[Any, ...]]) -> None:
+    """Adds rows, as `row_of` makes them."""
+    _INSERT.run(connection, rows)
+
+
+def row_of(
+    seq: int,
+    workspace: int,
+    message: Message,
+    ids: tuple[int | None, int | None, int | None],
+    outcome: Outcome,
+) -> tuple[Any, ...]:
+    """A message as a row, with the surrogates of its device, user and source."""
+    return (
+        seq,
+        workspace,
+        message.message_id,
+        message.kind.value,
+        message.position.at,
+        *ids,
+        None,
+        message.client_time,
+        message.sent_at,
+        message.received_at,
+        outcome.value,
+        int(message.has_operations),
+        message.event,
+        message.payload,
+        message.context,
+    )
+
+
+def message_of(row: Sequence[Any]) -> Message:
+    """A message from its row as JSON."""
+    return Message(
+        message_id=row[0],
+        kind=Kind(row[1]),
+        event_time=row[2] // 2,
+        received_at=row[3],
+        device=row[4],
+        user=row[5],
+        source=row[6],
+        event=row[7],
+        payload=row[8],
+        context=row[9],
+        client_time=row[10],
+        sent_at=row[11],
+    )
+
+
+def first_aliases(
+    connection: sqlite3.Connection, wanted: Sequence[tuple[str, int, str]]
+) -> list[str | None]:
+    """For an alias's message id, user and source: the user's first other source, if any."""
+    found: list[str | None] = one(connection, _FIRST_ALIAS, as_json(list(wanted)))
+    return found

@@ -1,0 +1,49 @@
+"""One process a data directory."""
+
+import fcntl
+import os
+from pathlib import Path
+from typing import IO
+
+
+class DirectoryBusyError(Exception):
+    """Another process has the data directory open."""
+
+
+class DirectoryLock:
+    """An exclusive lock on a data directory, held until it is released or the process ends.
+
+    It is an flock on a file of its own: SQLite's own locks would be dropped by any other
+    handle on the database that this process closes.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        """Takes the lock, making the directory (for its owner alone) where it is missing.
+
+        Raises:
+            DirectoryBusyError: another process holds it.
+        """
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        path = directory / "sameas.lock"
+        self._file: IO[str] = path.open("a+")
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            holder = self._holder()
+            self._file.close()
+            raise DirectoryBusyError(
+                f"the data directory {directory} is in use by another sameas process"
+                f"{holder}; stop that one first, or give this one another directory"
+            ) from error
+        self._file.truncate(0)
+        self._file.write(str(os.getpid()))
+        self._file.flush()
+
+    def release(self) -> None:
+        """Lets the next process in."""
+        self._file.close()
+
+    def _holder(self) -> str:
+        self._file.seek(0)
+        text = self._file.read().strip()
+        return f" (process {text})" if text else ""

@@ -1,0 +1,265 @@
+"""Persons and their timelines, read from a snapshot."""
+
+import sqlite3
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from sameas_service.domain import profile
+from sameas_service.domain.limits import ANONYMOUS_IDS_MAX
+from sameas_service.domain.message import Position
+from sameas_service.resolver.ports import Filter, Page, PersonKey, PersonView
+from sameas_service.store.sqlite import devices, profiles
+from sameas_service.store.sqlite.connection import as_json, one
+from sameas_service.store.sqlite.devices import FOREVER
+from sameas_service.store.sqlite.holders import Canonical, Holder, person_id_of, resolve
+from sameas_service.store.sqlite.ledger import JOINS, MESSAGE, message_of
+from sameas_service.store.sqlite.subject import Segment, Workspace
+
+EXAMINED_MAX = 10_000
+"""Messages that one page looks at, most of which a filter may pass over."""
+
+_CHUNK_MIN = 200
+
+_USERS = """
+    SELECT json_group_array(json_array(
+        canonical,
+        (SELECT json_group_array(name) FROM user AS other WHERE other.canonical = mine.canonical),
+        (
+            SELECT json_group_array(name) FROM (
+                SELECT DISTINCT device.name
+                FROM user AS other
+                JOIN span ON span.owner = other.id
+                JOIN device ON device.id = span.device
+                WHERE other.canonical = mine.canonical
+                ORDER BY device.name LIMIT ?2
+            )
+        )
+    ))
+    FROM (SELECT value AS canonical FROM json_each(?1)) AS mine
+"""
+_SOURCES = """
+    SELECT json_group_array(json_array(canonical, user, device, start_at, start_id, end_at, end_id))
+    FROM (
+        SELECT
+            canonical, user.id AS user, NULL AS device,
+            NULL AS start_at, NULL AS start_id, NULL AS end_at, NULL AS end_id
+        FROM json_each(?1) JOIN user ON user.canonical = value
+        UNION ALL
+        SELECT canonical, NULL, device, start_at, start_id, end_at, end_id
+        FROM json_each(?1)
+        JOIN user ON user.canonical = value
+        JOIN stretch ON stretch.owner = user.id
+    )
+"""
+_WANTED = """
+    SELECT
+        key AS k, value ->> 0 AS user, value ->> 1 AS device,
+        value ->> 2 AS start_at, value ->> 3 AS start_id,
+        value ->> 4 AS end_at, value ->> 5 AS end_id
+    FROM json_each(?1)
+"""
+_EDGES = f"""
+    SELECT json_group_array(json_array(
+        ifnull(
+            (SELECT at FROM message WHERE message.user = wanted.user
+             ORDER BY at LIMIT 1),
+            (SELECT at FROM message
+             WHERE message.device = wanted.device AND message.user IS NULL
+                AND (at, message_id) >= (start_at, start_id)
+                AND (at, message_id) < (end_at, end_id)
+             ORDER BY at, message_id LIMIT 1)
+        ),
+        ifnull(
+            (SELECT at FROM message WHERE message.user = wanted.user
+             ORDER BY at DESC LIMIT 1),
+            (SELECT at FROM message
+             WHERE message.device = wanted.device AND message.user IS NULL
+                AND (at, message_id) >= (start_at, start_id)
+                AND (at, message_id) < (end_at, end_id)
+             ORDER BY at DESC, message_id DESC LIMIT 1)
+        )
+    ))
+    FROM ({_WANTED}) AS wanted
+"""  # noqa: S608
+_CHUNK = f"""
+    WITH wanted AS MATERIALIZED ({_WANTED}),
+    chunk AS MATERIALIZED (
+        SELECT seq, at, message_id FROM (
+            SELECT message.seq, message.at, message.message_id
+            FROM wanted JOIN message ON message.seq IN (
+                SELECT seq FROM message
+                WHERE message.user = wanted.user
+                    AND (at, message_id) > (?2, ?3) AND at < ?4
+                ORDER BY at, message_id LIMIT ?5
+            )
+            WHERE wanted.user IS NOT NULL
+            UNION ALL
+            SELECT message.seq, message.at, message.message_id
+            FROM wanted JOIN message ON message.seq IN (
+                SELECT seq FROM message
+                WHERE message.device = wanted.device AND message.user IS NULL
+                    AND (at, message_id) > (?2, ?3) AND at < ?4
+                    AND (at, message_id) >= (wanted.start_at, wanted.start_id)
+                    AND (at, message_id) < (wanted.end_at, wanted.end_id)
+                ORDER BY at, message_id LIMIT ?5
+            )
+            WHERE wanted.device IS NOT NULL
+        )
+        ORDER BY at, message_id LIMIT ?5
+    )
+    SELECT json_array(
+        (SELECT count(*) FROM chunk),
+        (
+            SELECT json_group_array({MESSAGE})
+            FROM chunk JOIN message USING (seq) {JOINS}
+            WHERE (?6 IS NULL OR message.kind IN (SELECT value FROM json_each(?6)))
+                AND (?7 IS NULL OR message.event IN (SELECT value FROM json_each(?7)))
+        ),
+        (
+            SELECT json_array(at, message_id) FROM chunk
+            ORDER BY at DESC, message_id DESC LIMIT 1
+        )
+    )
+"""  # noqa: S608
+
+
+class Source(NamedTuple):
+    """Where messages of a person stand: all that name a user, or a stretch of a device's
+    that name nobody."""
+
+    user: int | None
+    device: int | None = None
+    start: Position | None = None
+    end: Position | None = None
+
+
+def persons(
+    connection: sqlite3.Connection, workspace: Workspace, keys: Sequence[PersonKey]
+) -> list[PersonView | None]:
+    """The person of each key; None where no message named it."""
+    holders = resolve(connection, workspace, keys)
+    known = {holder for holder in holders if holder is not None}
+    views = _views(connection, workspace, sorted(known, key=repr)) if known else {}
+    return [None if holder is None else views.get(holder) for holder in holders]
+
+
+def _views(
+    connection: sqlite3.Connection, workspace: Workspace, known: Sequence[Holder]
+) -> dict[Holder, PersonView]:
+    ids = {holder: person_id_of(holder, workspace) for holder in known}
+    traits = profiles.load(connection, list(ids.values()))
+    seen = _seen(connection, known)
+    names = _names(connection, [h for h in known if isinstance(h, Canonical)])
+    views = {}
+    for holder, (first, last) in seen.items():
+        users, anonymous = names.get(holder, ((), (holder.name,)))
+        views[holder] = PersonView(
+            ids[holder],
+            users,
+            anonymous[:ANONYMOUS_IDS_MAX],
+            len(anonymous) > ANONYMOUS_IDS_MAX,
+            first,
+            last,
+            profile.values(traits.get(ids[holder], {})),
+        )
+    return views
+
+
+def _names(
+    connection: sqlite3.Connection, known: Sequence[Canonical]
+) -> dict[Holder, tuple[Sequence[str], Sequence[str]]]:
+    """User ids, the canonical one first, and anonymous ids."""
+    if not known:
+        return {}
+    rows = one(connection, _USERS, as_json([h.id for h in known]), ANONYMOUS_IDS_MAX + 1)
+    by_id = {canonical: (users, anonymous) for canonical, users, anonymous in rows}
+    result: dict[Holder, tuple[Sequence[str], Sequence[str]]] = {}
+    for holder in known:
+        users, anonymous = by_id[holder.id]
+        result[holder] = (sorted(users, key=lambda u: (u != holder.name, u)), anonymous)
+    return result
+
+
+def _seen(
+    connection: sqlite3.Connection, known: Sequence[Holder]
+) -> dict[Holder, tuple[int, int]]:
+    """First and last event time of each holder that has messages."""
+    of = sources(connection, known)
+    pairs = [(holder, source) for holder, found in of.items() for source in found]
+    edges = one(connection, _EDGES, _as_rows([source for _, source in pairs]))
+    seen: dict[Holder, tuple[int, int]] = {}
+    for (holder, _), (first, last) in zip(pairs, edges, strict=True):
+        if first is not None:
+            low, high = seen.get(holder, (first // 2, last // 2))
+            seen[holder] = (min(low, first // 2), max(high, last // 2))
+    return seen
+
+
+def sources(
+    connection: sqlite3.Connection, known: Sequence[Holder]
+) -> dict[Holder, list[Source]]:
+    """Where the messages of each holder stand."""
+    found: dict[Holder, list[Source]] = {holder: [] for holder in known}
+    canonical = {holder.id: holder for holder in known if isinstance(holder, Canonical)}
+    if canonical:
+        for row in one(connection, _SOURCES, as_json(list(canonical))):
+            found[canonical[row[0]]].append(_source(row[1:]))
+    for holder in known:
+        if isinstance(holder, Segment):
+            end = devices.segment_end(connection, holder.device, holder.start)
+            found[holder].append(Source(None, holder.device, holder.start, end))
+    return found
+
+
+def _source(row: Sequence[Any]) -> Source:
+    user, device, start_at, start_id, end_at, end_id = row
+    if user is not None:
+        return Source(user)
+    return Source(None, device, Position(start_at, start_id), Position(end_at, end_id))
+
+
+def _as_rows(found: Sequence[Source]) -> str:
+    none = (None, None)
+    return as_json([(s.user, s.device, *(s.start or none), *(s.end or none)) for s in found])
+
+
+def messages(
+    connection: sqlite3.Connection,
+    workspace: Workspace,
+    key: PersonKey,
+    only: Filter,
+    behind: Position | None,
+    limit: int,
+) -> Page | None:
+    """A page of a person's timeline; None where there is no such person."""
+    holder = resolve(connection, workspace, [key])[0]
+    if holder is None or not _seen(connection, [holder]):
+        return None
+    rows = _as_rows(sources(connection, [holder])[holder])
+    found: list[Any] = []
+    position = behind or Position(0 if only.start_time is None else 2 * only.start_time, "")
+    examined = 0
+    while examined < EXAMINED_MAX:
+        wanted = limit - len(found)
+        size = wanted if not (only.kinds or only.events) else max(wanted, _CHUNK_MIN)
+        count, more, last = one(connection, _CHUNK, rows, *_bounds(position, only, size))
+        examined += count
+        found += sorted(more, key=lambda row: (row[2], row[0]))
+        if len(found) > limit or (len(found) == limit and count == size):
+            found = found[:limit]
+            edge = found[-1]
+            return Page([message_of(row) for row in found], Position(edge[2], edge[0]))
+        if count < size:
+            return Page([message_of(row) for row in found], None)
+        position = Position(*last)
+    return Page([message_of(row) for row in found], position)
+
+
+def _bounds(position: Position, only: Filter, size: int) -> tuple[Any, ...]:
+    return (
+        *position,
+        FOREVER.at if only.end_time is None else 2 * only.end_time,
+        size,
+        as_json(sorted(only.kinds)) if only.kinds else None,
+        as_json(sorted(only.events)) if only.events else None,
+    )

@@ -1,0 +1,48 @@
+"""Whom a message belongs to, before that has a person id."""
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from sameas_service.domain import person_ids
+from sameas_service.domain.message import Message, Position
+from sameas_service.domain.notices import Notice
+from sameas_service.domain.receipt import Outcome
+from sameas_service.store.sqlite.users import Users
+
+
+class Workspace(NamedTuple):
+    """A tenant, as the store knows it; `session_gap` in microseconds."""
+
+    id: int
+    name: str
+    session_gap: int
+
+
+class Segment(NamedTuple):
+    """A segment of a device, by surrogate and by name."""
+
+    device: int
+    name: str
+    start: Position
+
+
+Subject = int | Segment
+"""A user, by surrogate, or a segment that nobody owns."""
+
+
+@dataclass(slots=True)
+class Verdict:
+    """What a new message did: the answer, before its person has an id."""
+
+    message: Message
+    subject: Subject
+    outcome: Outcome = Outcome.UNCHANGED
+    absorbed: list[str] = field(default_factory=list)
+    notices: list[Notice] = field(default_factory=list)
+
+
+def person_id(subject: Subject, workspace: Workspace, users: Users) -> str:
+    """The id of the person that the subject stands for."""
+    if isinstance(subject, Segment):
+        return person_ids.of_segment(workspace.name, subject.name, subject.start)
+    return users.person_id(subject)

@@ -1,0 +1,270 @@
+"""The timelines of the devices that a group of messages names.
+
+Messages that stand behind all others of their device need nothing but the device's row. Late
+ones are taken in rounds, of each device one, so that a round is a handful of statements
+however many devices it is about.
+"""
+
+import sqlite3
+from collections import deque
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from sameas_service.domain import notices, person_ids
+from sameas_service.domain.message import START, Kind, Message, Position, after
+from sameas_service.domain.receipt import Outcome
+from sameas_service.resolver.timeline import (
+    Around,
+    Device,
+    Placed,
+    Plan,
+    Put,
+    Row,
+    advance,
+    around,
+    needs_ledger,
+    place,
+)
+from sameas_service.store.sqlite import devices
+from sameas_service.store.sqlite.devices import FOREVER
+from sameas_service.store.sqlite.rows import Rows
+from sameas_service.store.sqlite.subject import Segment, Subject, Verdict, Workspace
+from sameas_service.store.sqlite.users import Users
+
+
+class Late(NamedTuple):
+    """A message that stands before others of its device, and what is around it."""
+
+    device: Device
+    message: Message
+    placed: Placed
+    at: Subject
+    runs: Around
+    claims: tuple[Position | None, Position | None]
+
+
+class Timelines:
+    """Takes messages one by one, in order of position, and keeps the spans up to date.
+
+    Attributes:
+        touched: users and segments that lost or won a stretch in which traits were spoken of.
+    """
+
+    def __init__(
+        self, connection: sqlite3.Connection, workspace: Workspace, users: Users, rows: Rows
+    ) -> None:
+        self._connection = connection
+        self._workspace = workspace
+        self._users = users
+        self._rows = rows
+        self._devices: dict[str, Device] = {}
+        self._puts: list[tuple[int, Put]] = []
+        self.touched: set[Subject] = set()
+
+    def load(self, names: set[str], next_id: int) -> None:
+        """Reads the devices with these anonymous ids, and makes those that are not there."""
+        for device in devices.load(self._connection, self._workspace.id, names):
+            self._devices[device.name] = device
+        for name in sorted(names - self._devices.keys()):
+            self._devices[name] = Device(next_id, name)
+            self._rows.open_segment(Segment(next_id, name, START))
+            next_id += 1
+
+    def owners(self) -> set[int]:
+        """The users who own the devices' present spans."""
+        return {d.owner for d in self._devices.values() if d.owner is not None}
+
+    def device_id(self, name: str | None) -> int | None:
+        """A device's surrogate."""
+        return None if name is None else self._devices[name].id
+
+    def take(self, ordered: Iterable[Message]) -> None:
+        """Takes messages that name a device, in order of position."""
+        late = self._take_in_order(ordered)
+        while late:
+            late = self._take_round(late)
+        self.flush()
+
+    def flush(self) -> None:
+        """Writes what is still in memory, but for the devices' state."""
+        self._rows.flush()
+        devices.put_spans(self._connection, self._puts)
+        self._puts.clear()
+
+    def save(self) -> None:
+        """Writes the devices' state."""
+        devices.save(self._connection, self._workspace.id, self._devices.values())
+
+    def _take_in_order(self, ordered: Iterable[Message]) -> dict[str, deque[Message]]:
+        """Takes what does not need the ledger; gives the rest, by device."""
+        rest: dict[str, deque[Message]] = {}
+        for message in ordered:
+            assert message.device is not None, "only messages of a device have a timeline"
+            device = self._devices[message.device]
+            placed = self._placed(message)
+            if message.device in rest:
+                rest[message.device].append(message)
+            elif needs_ledger(device, placed, self._workspace.session_gap):
+                rest[message.device] = deque([message])
+            else:
+                self._advance(device, message, placed)
+        return rest
+
+    def _placed(self, message: Message) -> Placed:
+        user = self._users.id_of(message.user)
+        return Placed(message.position, user, message.kind is Kind.RESET)
+
+    def _advance(self, device: Device, message: Message, placed: Placed) -> None:
+        former, is_new = device.owner, device.segment_is_new
+        segment = Segment(device.id, device.name, device.segment)
+        put = advance(device, placed, self._workspace.session_gap)
+        if put is not None:
+            self._puts.append((device.id, put))
+            self._touch(device, [former, placed.user], [segment])
+        owner = former if placed.is_reset else device.owner
+        verdict = Verdict(message, self._subject(placed, owner, segment))
+        if placed.is_reset:
+            self._rows.open_segment(segment._replace(start=device.segment))
+            verdict.outcome = Outcome.RESET
+        elif placed.is_claim:
+            self._claimed(verdict, former, segment, is_new=is_new)
+        elif is_new and owner is None:
+            verdict.outcome = Outcome.CREATED
+        self._keep(device, verdict)
+
+    def _subject(self, placed: Placed, owner: int | None, segment: Segment) -> Subject:
+        """Whom a message belongs to: the user that it names, or else the owner there."""
+        if placed.user is not None:
+            return placed.user
+        return segment if owner is None else owner
+
+    def _claimed(
+        self, verdict: Verdict, former: int | None, segment: Segment, *, is_new: bool
+    ) -> None:
+        """Says what a claim did, by who owned the segment and whether it had messages."""
+        user, name = verdict.subject, verdict.message.user
+        greeting = self._users.greet(name)
+        if former == user or name is None:
+            return
+        if former is not None:
+            verdict.outcome = Outcome.SWITCHED
+            former_name = self._users.by_id[former].name
+            verdict.notices.append(notices.device_switched(segment.name, former_name, name))
+        elif is_new and greeting:
+            verdict.outcome = Outcome.CREATED
+        else:
+            verdict.outcome = Outcome.LINKED
+            if not is_new:
+                anonymous = (self._workspace.name, segment.name, segment.start)
+                verdict.absorbed.append(person_ids.of_segment(*anonymous))
+
+    def _take_round(self, late: dict[str, deque[Message]]) -> dict[str, deque[Message]]:
+        """Takes of each device the next late message, and what behind it is in order.
+
+        Returns:
+            What is left, by device.
+        """
+        self.flush()
+        round_ = self._look_around(
+            [(self._devices[name], queue.popleft()) for name, queue in late.items()]
+        )
+        gap = self._workspace.session_gap
+        plans = [place(one.placed, one.runs, one.claims, gap) for one in round_]
+        for one, plan in zip(round_, plans, strict=True):
+            self._place(one, plan)
+        self._rows.flush()
+        ids = [one.device.id for one in round_]
+        devices.apply_plans(self._connection, list(zip(ids, plans, strict=True)), gap)
+        devices.refresh(self._connection, [one.device for one in round_])
+        self._users.need(self.owners())
+        left: dict[str, deque[Message]] = {}
+        for queue in late.values():
+            left.update(self._take_in_order(queue))
+        return left
+
+    def _look_around(self, wanted: Sequence[tuple[Device, Message]]) -> list[Late]:
+        """The rows around late messages, and the claims next to them."""
+        placed = [self._placed(message) for _, message in wanted]
+        rows = devices.neighbours(
+            self._connection,
+            [(d.id, p.position) for (d, _), p in zip(wanted, placed, strict=True)],
+        )
+        runs = [around(p.position, *row) for p, row in zip(placed, rows, strict=True)]
+        questions = {
+            index: (wanted[index][0].id, run.earlier.owner, placed[index].position, run.bound or FOREVER)
+            for index, run in enumerate(runs)
+            if run.earlier is not None and run.earlier.owner is not None
+        }
+        claims = devices.claims(self._connection, list(questions.values()))
+        answers = dict(zip(questions, claims, strict=True))
+        self._users.need(owner for run in runs for owner in run.owners)
+        return [
+            Late(
+                device,
+                message,
+                placed[index],
+                self._holder(device, rows[index].at),
+                runs[index],
+                answers.get(index, (None, None)),
+            )
+            for index, (device, message) in enumerate(wanted)
+        ]
+
+    def _holder(self, device: Device, at: Row) -> Subject:
+        """Whom the row holds positions for."""
+        if at.owner is not None:
+            return at.owner
+        return Segment(device.id, device.name, at.start)
+
+    def _place(self, one: Late, plan: Plan) -> None:
+        """Says what a late message does, and brings its device's state up to date."""
+        placed, runs, device = one.placed, one.runs, one.device
+        start = runs.head.start if runs.head is not None else START
+        segment = Segment(device.id, device.name, start)
+        verdict = Verdict(one.message, self._late_subject(one, plan, segment))
+        if placed.is_reset:
+            verdict.outcome = Outcome.RESET
+            self._rows.open_segment(segment._replace(start=after(placed.position)))
+        elif placed.is_claim:
+            self._claimed(verdict, next(iter(runs.owners), None), segment, is_new=False)
+        if plan.put:
+            segments = [segment, segment._replace(start=after(placed.position))]
+            self._touch(device, [*runs.owners, placed.user], segments)
+        _arrived_late(device, placed)
+        self._keep(device, verdict)
+
+    def _late_subject(self, one: Late, plan: Plan, segment: Segment) -> Subject:
+        if one.placed.user is not None:
+            return one.placed.user
+        if one.placed.is_reset:
+            # What stands before the reset and was only claimed behind it is nobody's now.
+            earlier = one.runs.earlier
+            return segment if earlier is None or earlier.owner is None else earlier.owner
+        if plan.put and plan.put[0].owner is not None:
+            return plan.put[0].owner
+        return one.at
+
+    def _touch(
+        self, device: Device, owners: Iterable[int | None], segments: Iterable[Segment]
+    ) -> None:
+        if device.has_operations:
+            self.touched |= {owner for owner in owners if owner is not None}
+            self.touched |= set(segments)
+
+    def _keep(self, device: Device, verdict: Verdict) -> None:
+        message = verdict.message
+        if message.user is None and message.has_operations:
+            device.has_operations = True
+        self._rows.keep(verdict, device.id)
+
+
+def _arrived_late(device: Device, placed: Placed) -> None:
+    """Brings a device's state up to date, but for its owner: that is read from its rows."""
+    assert device.last is not None, "a late message has others before it"
+    if placed.position > device.last:
+        device.last = placed.position
+        device.visit, device.visit_known = None, True
+    elif placed.position > device.segment:
+        device.visit, device.visit_known = None, False
+        if placed.is_reset:
+            device.segment = after(placed.position)

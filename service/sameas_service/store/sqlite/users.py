@@ -1,0 +1,160 @@
+"""Users and links: which user ids there are, and which of them are one person."""
+
+import sqlite3
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+
+from sameas_service.domain import person_ids
+from sameas_service.domain.links import Link, canonical_users
+from sameas_service.domain.message import Position
+from sameas_service.store.sqlite.connection import Insert, as_json, one
+
+
+@dataclass(slots=True)
+class User:
+    """A user id, and the user that is canonical for its person."""
+
+    id: int
+    name: str
+    canonical: int
+    is_new: bool = False
+
+
+_COLUMNS = "user.id, user.name, user.canonical"
+_LOAD = f"""
+    SELECT json_group_array(json_array({_COLUMNS}))
+    FROM (
+        SELECT id FROM user
+        WHERE workspace = ?1 AND name IN (SELECT value FROM json_each(?2))
+        UNION SELECT value FROM json_each(?3)
+    ) AS wanted
+    JOIN user USING (id)
+"""  # noqa: S608
+_BY_ID = f"""
+    SELECT json_group_array(json_array({_COLUMNS}))
+    FROM user WHERE id IN (SELECT value FROM json_each(?))
+"""  # noqa: S608
+_MEMBERS = f"""
+    SELECT json_group_array(json_array({_COLUMNS}))
+    FROM user WHERE canonical IN (SELECT value FROM json_each(?))
+"""  # noqa: S608
+_LINKS = """
+    SELECT json_group_array(json_array(at, message_id, source, target))
+    FROM link
+    WHERE source IN (SELECT value FROM json_each(?1))
+       OR target IN (SELECT value FROM json_each(?1))
+"""
+_INSERT = Insert("user", 4, "ON CONFLICT (id) DO UPDATE SET canonical = excluded.canonical")
+_INSERT_LINK = Insert("link (at, message_id, source, target)", 4)
+
+
+class Users:
+    """The users that a group of messages is about, by name and by surrogate."""
+
+    def __init__(self, connection: sqlite3.Connection, workspace: int, name: str) -> None:
+        self._connection = connection
+        self._workspace = workspace
+        self._workspace_name = name
+        self._changed: dict[int, User] = {}
+        self._greeted: set[str] = set()
+        self.by_name: dict[str, User] = {}
+        self.by_id: dict[int, User] = {}
+
+    def load(self, names: Collection[str], ids: Collection[int], next_id: int) -> int:
+        """Reads users by name and by surrogate, and makes those that are not there.
+
+        Returns:
+            The next free surrogate.
+        """
+        rows = one(self._connection, _LOAD, self._workspace, as_json(list(names)), as_json(list(ids)))
+        self._add(rows)
+        for name in names:
+            if name not in self.by_name:
+                self._put(User(next_id, name, next_id, is_new=True))
+                next_id += 1
+        self.need(user.canonical for user in list(self.by_id.values()))
+        return next_id
+
+    def need(self, ids: Iterable[int]) -> None:
+        """Reads users by surrogate, with their canonical ones, where they are not known."""
+        unknown = {user for user in ids if user not in self.by_id}
+        while unknown:
+            self._add(one(self._connection, _BY_ID, as_json(list(unknown))))
+            unknown = {self.by_id[user].canonical for user in unknown} - self.by_id.keys()
+
+    def id_of(self, name: str | None) -> int | None:
+        """A user's surrogate."""
+        return None if name is None else self.by_name[name].id
+
+    def greet(self, name: str | None) -> bool:
+        """Whether this is the first message ever that names the user; True only once."""
+        is_new = name is not None and self.by_name[name].is_new and name not in self._greeted
+        if is_new and name is not None:
+            self._greeted.add(name)
+        return is_new
+
+    def person_id(self, user: int) -> str:
+        """The id of the user's person."""
+        canonical = self.by_id[self.by_id[user].canonical]
+        return person_ids.of_user(self._workspace_name, canonical.name)
+
+    def former_person_id(self, user: int) -> str:
+        """The id that the person of a user had while that user was canonical."""
+        return person_ids.of_user(self._workspace_name, self.by_id[user].name)
+
+    def absorbed(self, relinked: Iterable[int]) -> list[str]:
+        """The person ids of users who are not canonical any more, if anybody had them."""
+        gone = [self.by_id[user] for user in sorted(relinked)]
+        return [
+            self.former_person_id(user.id)
+            for user in gone
+            if user.canonical != user.id and not user.is_new
+        ]
+
+    def link(self, position: Position, source: int, target: int) -> set[int]:
+        """Adds a link and folds its component again.
+
+        Returns:
+            The canonical users, before and now, of the persons that it changed.
+        """
+        _INSERT_LINK.run(self._connection, [(*position, source, target)])
+        return self.refold({self.by_id[source].canonical, self.by_id[target].canonical})
+
+    def refold(self, canonical: set[int]) -> set[int]:
+        """Folds the links among the members of these persons again; the persons changed."""
+        self.flush()
+        self._add(one(self._connection, _MEMBERS, as_json(list(canonical))))
+        members = [user for user in self.by_id.values() if user.canonical in canonical]
+        rows = one(self._connection, _LINKS, as_json([user.id for user in members]))
+        folded = canonical_users(
+            Link(Position(at, message_id), str(source), str(target))
+            for at, message_id, source, target in rows
+        )
+        changed = set()
+        for user in members:
+            now = int(folded.get(str(user.id), user.id))
+            if now != user.canonical:
+                changed |= {user.canonical, now}
+                user.canonical = now
+                self._changed[user.id] = user
+        self.flush()
+        return changed
+
+    def new(self) -> list[User]:
+        """The users that this group names for the first time."""
+        return [user for user in self.by_id.values() if user.is_new]
+
+    def flush(self) -> None:
+        """Writes what changed."""
+        rows = [(u.id, self._workspace, u.name, u.canonical) for u in self._changed.values()]
+        _INSERT.run(self._connection, rows)
+        self._changed.clear()
+
+    def _add(self, rows: list[tuple[int, str, int]]) -> None:
+        for row in rows:
+            if row[0] not in self.by_id:
+                user = User(*row)
+                self.by_id[user.id] = self.by_name[user.name] = user
+
+    def _put(self, user: User) -> None:
+        self.by_id[user.id] = self.by_name[user.name] = self._changed[user.id] = user
