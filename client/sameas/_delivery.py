@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from sameas.client import Client
 
 OnError = Callable[[Sequence[Refusal | Undelivered]], None]
-"""Told of the failures of each batch, in the buffer's thread, which waits for it; so it must
-not flush or close the buffer."""
+"""Told of the failures of each batch, in the thread that sent it, which waits: so it must not
+flush or close the buffer. With several senders it may be called by two threads at once."""
 
 REPORT_ITEMS_MAX = 10_000
 """Of each list of a report, so that a buffer that nobody flushes does not grow."""
@@ -37,7 +37,7 @@ ItemT = TypeVar("ItemT")
 
 
 class Delivery:
-    """Sends one batch after the other, each until it is answered or its time is over."""
+    """Sends batches, from any thread, each until it is answered or its time is over."""
 
     def __init__(
         self, client: "Client", options: BufferOptions, on_error: OnError | None

@@ -1,4 +1,4 @@
-"""The bounded queue between the callers of a buffer and the thread that sends."""
+"""The bounded queue between the callers of a buffer and the threads that send."""
 
 import threading
 import time
@@ -21,6 +21,9 @@ class BufferOptions:
     batch_messages: int = 500
     """A batch goes out as soon as so many messages wait. Under load batches grow, up to the
     service's 2,500 messages and 4 MiB."""
+    senders: int = 2
+    """Batches on their way at once. Two keep the server busy while an answer is read. They
+    may overtake each other, which changes nothing: order is by time, not by arrival."""
     interval_seconds: float = 0.5
     """A batch goes out at the latest so long after its first message."""
     block_seconds: float = 5.0
@@ -35,6 +38,8 @@ class BufferOptions:
     def __post_init__(self) -> None:
         if not 1 <= self.batch_messages <= BATCH_MESSAGES_MAX:
             raise ValueError(f"batch_messages must be 1 to {BATCH_MESSAGES_MAX:,}")
+        if not 1 <= self.senders <= 8:
+            raise ValueError("senders must be 1 to 8")
         if self.queue_messages_max < self.batch_messages:
             raise ValueError("queue_messages_max must be batch_messages or more")
         if self.queue_bytes_max < BATCH_BYTES_MAX:
@@ -48,8 +53,15 @@ class Entry(NamedTuple):
     body: bytes
 
 
+class Batch(NamedTuple):
+    """Messages taken together. `start` counts those that were taken before."""
+
+    start: int
+    entries: list[Entry]
+
+
 class Outbox:
-    """First in, first out. Many threads put, one takes and settles.
+    """First in, first out. Many threads put, some take and settle, in any order.
 
     A message counts against the bounds until it is settled, so that a batch on its way does
     not make room for another of the same size.
@@ -62,7 +74,9 @@ class Outbox:
         self._settled = threading.Condition(self._lock)
         self._entries: deque[Entry] = deque()
         self._put_count = 0
+        self._taken_count = 0
         self._settled_count = 0
+        self._in_flight: dict[int, int] = {}
         self._bytes = 0
         self._flush_up_to = 0
         self._due = 0.0
@@ -85,33 +99,41 @@ class Outbox:
             self._entries.append(entry)
             self._put_count += 1
             self._bytes += len(entry.body)
-            # The taker has something to do only when its waiting starts or ends; to wake it
+            # A taker has something to do only when its waiting starts or ends; to wake it
             # for each message would cost more than queueing the message.
             if len(self._entries) in (1, self._options.batch_messages):
                 self._filled.notify()
 
-    def take(self) -> list[Entry]:
-        """Waits until a batch is due and takes it; empty once closed and drained."""
+    def take(self) -> Batch | None:
+        """Waits until a batch is due and takes it; None once closed and drained."""
         with self._lock:
-            self._filled.wait_for(lambda: self._entries or self._closed)
             while not self._is_due():
-                self._filled.wait(self._due - time.monotonic())
-            return self._pop_batch()
+                left = self._due - time.monotonic() if self._entries else None
+                self._filled.wait(left)
+            if not self._entries:
+                return None
+            batch = Batch(self._taken_count, self._pop_entries())
+            self._in_flight[batch.start] = len(batch.entries)
+            self._taken_count += len(batch.entries)
+            if self._entries:
+                self._filled.notify()
+            return batch
 
-    def settle(self, batch: list[Entry]) -> None:
+    def settle(self, batch: Batch) -> None:
         """Says that a batch has its answer."""
         with self._lock:
-            self._settled_count += len(batch)
-            self._bytes -= sum(len(entry.body) for entry in batch)
+            del self._in_flight[batch.start]
+            self._settled_count += len(batch.entries)
+            self._bytes -= sum(len(entry.body) for entry in batch.entries)
             self._settled.notify_all()
 
     def wait(self, timeout: float | None) -> int:
         """Waits until all that was put before is settled; answers how many are not yet."""
         with self._lock:
             up_to = self._flush_up_to = self._put_count
-            self._filled.notify()
-            self._settled.wait_for(lambda: self._settled_count >= up_to, timeout)
-            return max(0, up_to - self._settled_count)
+            self._filled.notify_all()
+            self._settled.wait_for(lambda: self._pending(up_to) == 0, timeout)
+            return self._pending(up_to)
 
     def close(self) -> None:
         """Takes no more messages; what waits is due at once. Closing twice is no error."""
@@ -128,7 +150,7 @@ class Outbox:
 
     def _wait_for_room(self, entry: Entry, block_seconds: float) -> None:
         self._flush_up_to = self._put_count
-        self._filled.notify()
+        self._filled.notify_all()
         if not self._settled.wait_for(
             lambda: self._closed or self._has_room(entry), block_seconds
         ):
@@ -138,24 +160,32 @@ class Outbox:
                 metadata={"message_id": entry.message_id},
             )
 
+    def _pending(self, up_to: int) -> int:
+        """How many of the first `up_to` messages have no answer yet."""
+        in_flight = sum(
+            min(count, max(0, up_to - start)) for start, count in self._in_flight.items()
+        )
+        return max(0, up_to - self._taken_count) + in_flight
+
     def _is_due(self) -> bool:
-        taken = self._put_count - len(self._entries)
+        if not self._entries:
+            return self._closed
         return (
             self._closed
             or len(self._entries) >= self._options.batch_messages
-            or taken < self._flush_up_to
+            or self._taken_count < self._flush_up_to
             or time.monotonic() >= self._due
         )
 
-    def _pop_batch(self) -> list[Entry]:
-        batch: list[Entry] = []
+    def _pop_entries(self) -> list[Entry]:
+        entries: list[Entry] = []
         room = BATCH_BYTES_MAX - _ENVELOPE_BYTES
-        while self._entries and len(batch) < BATCH_MESSAGES_MAX:
+        while self._entries and len(entries) < BATCH_MESSAGES_MAX:
             room -= len(self._entries[0].body) + _FRAME_BYTES
-            if room < 0 and batch:
+            if room < 0 and entries:
                 break
-            batch.append(self._entries.popleft())
-        return batch
+            entries.append(self._entries.popleft())
+        return entries
 
 
 _FRAME_BYTES = 6

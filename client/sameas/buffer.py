@@ -1,9 +1,10 @@
-"""Buffered tracking: calls that return at once, sent in batches by a thread."""
+"""Buffered tracking: calls that return at once, sent in batches by threads."""
 
 import atexit
 import logging
 import os
 import threading
+import time
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -47,21 +48,25 @@ class Buffer(Writes[str]):
         *,
         on_error: OnError | None = None,
     ) -> None:
-        """Starts the thread.
+        """Starts the threads.
 
         Args:
             client: Sends the batches; close it after the buffer.
             options: The bounds.
-            on_error: Called in the buffer's thread with the refused or undelivered messages
+            on_error: Called in a thread of the buffer with the refused or undelivered messages
                 of each batch, instead of logging a warning.
         """
         self._options = options or BufferOptions()
         self._outbox = Outbox(self._options)
         self._delivery = Delivery(client, self._options, on_error)
         self._process = os.getpid()
-        # A daemon: the interpreter joins other threads before it calls `atexit`.
-        self._thread = threading.Thread(target=self._run, name="sameas-buffer", daemon=True)
-        self._thread.start()
+        # Daemons: the interpreter joins other threads before it calls `atexit`.
+        self._threads = [
+            threading.Thread(target=self._run, name=f"sameas-buffer-{number}", daemon=True)
+            for number in range(self._options.senders)
+        ]
+        for thread in self._threads:
+            thread.start()
         atexit.register(self._close_at_exit)
 
     def flush(self, timeout: float | None = None) -> FlushReport:
@@ -79,7 +84,7 @@ class Buffer(Writes[str]):
         return self._delivery.report(pending)
 
     def close(self, timeout: float | None = None) -> FlushReport:
-        """Sends what is queued, takes nothing more, and ends the thread.
+        """Sends what is queued, takes nothing more, and ends the threads.
 
         Args:
             timeout: Seconds that it may take. None: `close_seconds`. What is not delivered
@@ -92,7 +97,9 @@ class Buffer(Writes[str]):
         self._outbox.close()
         self._delivery.stop(seconds)
         # An attempt under way ends by its own deadline, which may be later than ours.
-        self._thread.join(seconds + _JOIN_SECONDS)
+        end = time.monotonic() + seconds + _JOIN_SECONDS
+        for thread in self._threads:
+            thread.join(max(0.0, end - time.monotonic()))
         atexit.unregister(self._close_at_exit)
         return self._delivery.report(self._outbox.wait(0))
 
@@ -109,7 +116,7 @@ class Buffer(Writes[str]):
 
     def _deliver(self, request: WriteRequest, timeout: float | None) -> str:
         if os.getpid() != self._process:
-            raise RuntimeError("the buffer was opened before a fork: its thread is not here")
+            raise RuntimeError("the buffer was opened before a fork: its threads are not here")
         # As bytes at once: it is final, and takes a tenth of the memory of the object.
         entry = Entry(request.message_id, _item(request).SerializeToString())
         if len(entry.body) > ENTRY_BYTES_MAX:
@@ -121,11 +128,11 @@ class Buffer(Writes[str]):
 
     def _run(self) -> None:
         while batch := self._outbox.take():
-            self._delivery.deliver(batch)
+            self._delivery.deliver(batch.entries)
             self._outbox.settle(batch)
 
     def _close_at_exit(self) -> None:
-        # In a forked child the thread is the parent's, and so are the messages.
+        # In a forked child the threads are the parent's, and so are the messages.
         if os.getpid() == self._process:
             self._close_and_warn()
 

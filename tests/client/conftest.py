@@ -33,7 +33,8 @@ class Failure:
 
     def abort(self, context: grpc.ServicerContext) -> None:
         # The server says when to try again, so that the tests need not wait for gRPC's pauses.
-        context.set_trailing_metadata((("grpc-retry-pushback-ms", "5"),))
+        soon = (("grpc-retry-pushback-ms", "5"),)
+        context.set_trailing_metadata(soon)
         if not self.reason:
             context.abort(self.code, self.text)
         info = error_details_pb2.ErrorInfo(
@@ -42,7 +43,10 @@ class Failure:
         detail = any_pb2.Any()
         detail.Pack(info)
         status = status_pb2.Status(code=self.code.value[0], message=self.text, details=[detail])
-        context.abort_with_status(rpc_status.to_status(status))
+        whole = rpc_status.to_status(status)
+        context.abort_with_status(
+            whole._replace(trailing_metadata=(*whole.trailing_metadata, *soon))
+        )
 
 
 class FakeService(identity_grpc.IdentityServiceServicer, person_grpc.PersonServiceServicer):

@@ -115,7 +115,7 @@ def test_a_closed_buffer_takes_nothing_and_may_be_closed_again(make_buffer):
 
 
 def test_what_waited_goes_out_together_up_to_2500_messages(make_buffer, service):
-    buffer = make_buffer(**SLOW)
+    buffer = make_buffer(senders=1, **SLOW)
     service.gate.clear()
     for _ in range(500):
         buffer.track("E", user_id="u-1")
@@ -198,6 +198,32 @@ def test_a_session_works_over_a_buffer(make_buffer, service):
     assert calls[2].track.anonymous_id != calls[1].reset.anonymous_id
 
 
+def test_a_flush_waits_for_a_slow_batch_that_a_later_one_overtook(make_buffer, service):
+    buffer = make_buffer(batch_messages=5, senders=2, **SLOW)
+    service.answers.append(0.5)
+    for _ in range(5):
+        buffer.track("E", user_id="u-1")
+    until(lambda: len(service.requests) == 1)
+    for _ in range(5):
+        buffer.track("E", user_id="u-1")
+    until(lambda: len(service.kept) == 5)
+
+    report = buffer.flush()
+
+    assert (report.accepted, report.pending) == (10, 0)
+
+
+def test_a_flush_counts_as_pending_only_what_was_queued_before_it(make_buffer, service):
+    buffer = make_buffer(batch_messages=5, **SLOW)
+    service.gate.clear()
+    for _ in range(7):
+        buffer.track("E", user_id="u-1")
+
+    assert buffer.flush(timeout=0.2).pending == 7
+    service.gate.set()
+    assert buffer.flush().accepted == 7
+
+
 # Bounds
 
 
@@ -254,6 +280,8 @@ def test_a_flush_with_a_timeout_says_how_many_are_pending_and_keeps_them(make_bu
         {"batch_messages": 2_501},
         {"queue_messages_max": 499},
         {"queue_bytes_max": 1},
+        {"senders": 0},
+        {"senders": 9},
     ],
 )
 def test_bounds_that_cannot_work_are_refused(options):
@@ -492,7 +520,7 @@ def test_a_buffer_from_before_a_fork_refuses_calls_instead_of_losing_them(make_b
 def test_an_unavailable_error_is_what_remains_of_batches_that_were_never_tried(
     make_buffer, service
 ):
-    buffer = make_buffer(lambda _: None, attempt_seconds=0.5, **SLOW)
+    buffer = make_buffer(lambda _: None, senders=1, attempt_seconds=0.5, **SLOW)
     service.gate.clear()
     buffer.track("E", user_id="u-1")
     buffer.flush(timeout=0.05)

@@ -1,0 +1,1 @@
+"""The server: what is listened on, what is wired to what, and how it starts and stops."""

@@ -1,0 +1,87 @@
+"""The composition root: config, store, servicers, health, reflection, port."""
+
+import asyncio
+import logging
+from types import TracebackType
+
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+from sameas.v1 import identity_service_pb2, person_service_pb2
+
+from sameas_service.server.config import Config
+from sameas_service.server.options import OPTIONS
+from sameas_service.servicer.handlers import handler_of
+from sameas_service.servicer.identity import IdentityServicer
+from sameas_service.servicer.persons import PersonServicer
+from sameas_service.store.sqlite.store import SqliteStore
+
+log = logging.getLogger(__name__)
+
+IDENTITY = identity_service_pb2.DESCRIPTOR.services_by_name["IdentityService"]
+PERSON = person_service_pb2.DESCRIPTOR.services_by_name["PersonService"]
+SERVICES = (IDENTITY.full_name, PERSON.full_name)
+
+_NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+_SERVING = health_pb2.HealthCheckResponse.SERVING
+
+
+class App:
+    """A server: started by `async with`, stopped gracefully at its end.
+
+    Attributes:
+        port: where it listens, once started.
+        failed: set when the disk failed; the process should end with an error.
+    """
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._health = health.aio.HealthServicer()
+        self._server = grpc.aio.server(options=OPTIONS)
+        self.failed = asyncio.Event()
+        self.port = 0
+
+    async def __aenter__(self) -> "App":
+        """Opens the store, listens, and reports SERVING once the store answers."""
+        loop = asyncio.get_running_loop()
+        for name in ("", *SERVICES):
+            await self._health.set(name, _NOT_SERVING)
+        self._store = SqliteStore(
+            self._config.data,
+            self._config.rules,
+            on_failure=lambda: loop.call_soon_threadsafe(self.failed.set),
+        )
+        try:
+            await self._listen()
+        except BaseException:
+            await self._store.close()
+            raise
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Reports NOT_SERVING, lets calls under way end, then closes the store."""
+        await self._health.enter_graceful_shutdown()
+        await self._server.stop(self._config.drain_seconds)
+        await self._store.close()
+
+    async def _listen(self) -> None:
+        servicers = (
+            (IDENTITY, IdentityServicer(self._store, self._config.blocked)),
+            (PERSON, PersonServicer(self._store)),
+        )
+        self._server.add_generic_rpc_handlers(
+            tuple(handler_of(service, servicer) for service, servicer in servicers)
+        )
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        names = (*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME)
+        reflection.enable_server_reflection(names, self._server)
+        self.port = self._server.add_insecure_port(f"{self._config.host}:{self._config.port}")
+        await self._server.start()
+        if await self._store.ready():
+            for name in ("", *SERVICES):
+                await self._health.set(name, _SERVING)

@@ -1,0 +1,82 @@
+"""Configuration: one frozen value, from the environment or the command line."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from sameas_service.domain.derive import Rules
+from sameas_service.domain.ids import NAMES_OF_NOBODY
+
+PREFIX = "SAMEAS_"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """How to serve. Each field is set by the variable `SAMEAS_` and its name in capitals."""
+
+    data: Path = Path("data")
+    """Directory of the database; made where it is missing."""
+
+    host: str = "127.0.0.1"
+    """Address to listen on."""
+
+    port: int = 50051
+    """Port to listen on; 0 takes a free one."""
+
+    session_gap_seconds: float = 1800.0
+    """Longest pause within a visit. Fixed when the data directory is made."""
+
+    drain_seconds: float = 10.0
+    """How long calls under way may go on after SIGTERM."""
+
+    blocked_ids: frozenset[str] = field(default_factory=frozenset)
+    """Further ids that name nobody, comma-separated, in any case."""
+
+    allowed_ids: frozenset[str] = field(default_factory=frozenset)
+    """Ids of the standard list that name somebody here, comma-separated."""
+
+    @classmethod
+    def from_env(cls, environment: Mapping[str, str]) -> "Config":
+        """The configuration that the environment gives; unset variables are defaults.
+
+        Raises:
+            ValueError: naming the variable that cannot be read.
+        """
+        given = {}
+        for name, read in _READ.items():
+            text = environment.get(PREFIX + name.upper(), "")
+            if text:
+                try:
+                    given[name] = read(text)
+                except ValueError as error:
+                    raise ValueError(f"{PREFIX}{name.upper()} cannot be read: {error}") from error
+        return cls(**given)  # type: ignore[arg-type]
+
+    @property
+    def rules(self) -> Rules:
+        """The rules of the one workspace."""
+        return Rules(session_gap=int(self.session_gap_seconds * 1_000_000))
+
+    @property
+    def blocked(self) -> frozenset[str]:
+        """All ids that name nobody, in lower case."""
+        return (NAMES_OF_NOBODY | _lower(self.blocked_ids)) - _lower(self.allowed_ids)
+
+
+def _lower(ids: frozenset[str]) -> frozenset[str]:
+    return frozenset(one.lower() for one in ids)
+
+
+def _list(text: str) -> frozenset[str]:
+    return frozenset(one.strip() for one in text.split(",") if one.strip())
+
+
+_READ = {
+    "data": Path,
+    "host": str,
+    "port": int,
+    "session_gap_seconds": float,
+    "drain_seconds": float,
+    "blocked_ids": _list,
+    "allowed_ids": _list,
+}

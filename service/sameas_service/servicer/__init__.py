@@ -1,0 +1,1 @@
+"""The wire: protos to values and back, and nothing that decides."""

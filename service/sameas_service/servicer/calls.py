@@ -1,0 +1,184 @@
+"""Requests to messages: which field of the wire means what. The checks are `accept`'s."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from google.protobuf.timestamp_pb2 import Timestamp
+from sameas import v1
+from sameas.ids import new_message_id
+
+from sameas_service.domain import payload
+from sameas_service.domain.accept import EVENTS, Call, accept
+from sameas_service.domain.errors import Reason, Refused
+from sameas_service.domain.message import Kind, Message
+from sameas_service.servicer.structs import text_of, value_of
+
+SECONDS_MIN = -62_135_596_800
+SECONDS_MAX = 253_402_300_799
+"""The range of protobuf's Timestamp: the years 1 to 9999."""
+
+
+class Receiving(NamedTuple):
+    """How a call was received: the server's clock in microseconds, the batch's `sent_at`,
+    whether it is an import, and the ids that name nobody."""
+
+    received_at: int
+    blocked: frozenset[str]
+    sent_at: int | None = None
+    imported: bool = False
+
+
+def message_of(request: Any, how: Receiving) -> Message:
+    """The message that a request of one of the five calls stands for.
+
+    Raises:
+        Refused: what is wrong with it.
+    """
+    return _READERS[type(request)](request, how)
+
+
+def item_message(item: v1.IngestItem, how: Receiving) -> Message:
+    """The message that an item of a batch stands for."""
+    name = item.WhichOneof("call")
+    if name is None:
+        raise Refused(Reason.CALL_REQUIRED, "the item has no call in it", field="call")
+    if item.HasField("received_at") and how.imported:
+        received_at = microseconds(item.received_at, "received_at")
+        how = how._replace(received_at=received_at or how.received_at)
+    if name in ("merge", "unlink") and not how.imported:
+        raise Refused(
+            Reason.CALL_REQUIRED, "merges and unlinks stand in imports only", field=name
+        )
+    return message_of(getattr(item, name), how)
+
+
+def microseconds(timestamp: Timestamp, field: str) -> int:
+    """A Timestamp in microseconds since 1970."""
+    seconds, nanos = timestamp.seconds, timestamp.nanos
+    if not (SECONDS_MIN <= seconds <= SECONDS_MAX and 0 <= nanos < 1_000_000_000):
+        raise Refused(
+            Reason.TIMESTAMP_INVALID, f"{field} is out of a Timestamp's range", field=field
+        )
+    return seconds * 1_000_000 + nanos // 1_000
+
+
+def _track(request: v1.TrackRequest, how: Receiving) -> Message:
+    kind = request.kind or Kind.TRACK.value
+    if kind not in EVENTS:
+        raise Refused(
+            Reason.KIND_INVALID, "kind must be track, page, screen or group", field="kind"
+        )
+    properties = request.properties_json
+    if not properties and request.HasField("properties"):
+        properties = text_of(request.properties, "properties")
+    return accept(_call(Kind(kind), request, how, event=request.event, payload=properties))
+
+
+def _identify(request: v1.IdentifyRequest, how: Receiving) -> Message:
+    traits = request.traits_json
+    if not traits and request.HasField("traits"):
+        traits = text_of(request.traits, "traits")
+    return accept(_call(Kind.IDENTIFY, request, how, payload=traits))
+
+
+def _alias(request: v1.AliasRequest, how: Receiving) -> Message:
+    return accept(
+        _call(
+            Kind.ALIAS,
+            request,
+            how,
+            previous_anonymous_id=request.previous_anonymous_id,
+            previous_user_id=request.previous_user_id,
+        )
+    )
+
+
+def _reset(request: v1.ResetRequest, how: Receiving) -> Message:
+    return accept(_call(Kind.RESET, request, how))
+
+
+def _update_profile(request: v1.UpdateProfileRequest, how: Receiving) -> Message:
+    operations = request.operations_json
+    if not operations and request.HasField("operations"):
+        operations = _operations_text(request.operations)
+    return accept(_call(Kind.PROFILE, request, how, payload=operations))
+
+
+def _merge(request: v1.MergeMessage, how: Receiving) -> Message:
+    return accept(_pair(Kind.MERGE, request, how))
+
+
+def _unlink(request: v1.UnlinkMessage, how: Receiving) -> Message:
+    call = _pair(Kind.UNLINK, request, how)
+    return accept(call._replace(anonymous_id=request.anonymous_id))
+
+
+_READERS: dict[type, Callable[[Any, Receiving], Message]] = {
+    v1.TrackRequest: _track,
+    v1.IdentifyRequest: _identify,
+    v1.AliasRequest: _alias,
+    v1.ResetRequest: _reset,
+    v1.UpdateProfileRequest: _update_profile,
+    v1.MergeMessage: _merge,
+    v1.UnlinkMessage: _unlink,
+}
+
+
+def _call(kind: Kind, request: Any, how: Receiving, **rest: str) -> Call:
+    """The fields that all five calls share, and the rest."""
+    context = request.context_json
+    if not context and request.HasField("context"):
+        context = text_of(request.context, "context")
+    return Call(
+        kind,
+        request.message_id or new_message_id(),
+        how.received_at,
+        request.anonymous_id,
+        request.user_id,
+        context=context,
+        client_time=_optional_time(request, "timestamp"),
+        sent_at=_optional_time(request, "sent_at") or how.sent_at,
+        imported=how.imported,
+        blocked=how.blocked,
+        **rest,
+    )
+
+
+def _pair(kind: Kind, request: Any, how: Receiving) -> Call:
+    return Call(
+        kind,
+        request.message_id or new_message_id(),
+        how.received_at,
+        user_id=request.user_id,
+        previous_user_id=request.previous_user_id,
+        payload=request.reason,
+        client_time=_optional_time(request, "timestamp"),
+        imported=how.imported,
+        blocked=how.blocked,
+    )
+
+
+def _optional_time(request: Any, field: str) -> int | None:
+    return microseconds(getattr(request, field), field) if request.HasField(field) else None
+
+
+def _operations_text(operations: v1.ProfileOperations) -> str:
+    """Operations given as a message, as the JSON that stands for the same."""
+    body: dict[str, Any] = {}
+    for key, field in _STRUCT_OPERATIONS.items():
+        if operations.HasField(field):
+            body[key] = value_of(getattr(operations, field), f"operations.{field}")
+    if operations.unset:
+        body["unset"] = list(operations.unset)
+    if operations.increment:
+        body["increment"] = dict(operations.increment)
+    return payload.canonical(payload.normalised(body, "operations"))
+
+
+_STRUCT_OPERATIONS = {
+    "set": "set",
+    "setOnce": "set_once",
+    "append": "append",
+    "union": "union",
+    "remove": "remove",
+}

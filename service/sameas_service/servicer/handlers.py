@@ -1,0 +1,126 @@
+"""Methods on the wire: reading requests, and turning what goes wrong into a status.
+
+The generated `add_..._to_server` would answer malformed bytes and any exception with UNKNOWN
+and the exception's text. Here the first is INVALID_ARGUMENT, and the second INTERNAL with a
+reference to the log and nothing else.
+"""
+
+import asyncio
+import logging
+import uuid
+from collections.abc import Awaitable, Callable
+from typing import Any, NamedTuple, NoReturn
+
+import grpc
+from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
+from google.protobuf.message import DecodeError, Message
+from google.protobuf.message_factory import GetMessageClass
+
+from sameas_service.domain.errors import Reason, Refused
+from sameas_service.domain.limits import BATCH_BYTES_MAX, BATCH_MESSAGES_MAX
+from sameas_service.servicer.refusals import DETAILS, code_of, details_of
+
+log = logging.getLogger(__name__)
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class Unread(NamedTuple):
+    """Stands in for a request that was not read, with the reason."""
+
+    refused: Refused
+
+
+MALFORMED = Unread(
+    Refused(
+        Reason.REQUEST_MALFORMED,
+        "the request is not a message of this type, or nests too deep to be read",
+    )
+)
+TOO_LARGE = Unread(
+    Refused(
+        Reason.BATCH_TOO_LARGE,
+        f"more than {BATCH_MESSAGES_MAX} messages or {BATCH_BYTES_MAX} bytes in one request",
+        metadata={
+            "max_messages": str(BATCH_MESSAGES_MAX),
+            "max_bytes": str(BATCH_BYTES_MAX),
+        },
+    )
+)
+
+
+def handler_of(service: ServiceDescriptor, servicer: object) -> grpc.GenericRpcHandler:
+    """A handler for all methods of a service; the servicer has one method each, by name."""
+    methods = {
+        method.name: _method(method, getattr(servicer, method.name))
+        for method in service.methods
+    }
+    return grpc.method_handlers_generic_handler(service.full_name, methods)
+
+
+def _method(method: MethodDescriptor, behaviour: Callable[..., Any]) -> Any:
+    read = _reader(GetMessageClass(method.input_type))
+    write = GetMessageClass(method.output_type).SerializeToString
+    if method.client_streaming:
+        return grpc.stream_stream_rpc_method_handler(_guarded_stream(behaviour), read, write)
+    return grpc.unary_unary_rpc_method_handler(_guarded(behaviour), read, write)
+
+
+def _reader(cls: type[Message]) -> Callable[[bytes], Message | Unread]:
+    parse = cls.FromString
+
+    def read(data: bytes) -> Message | Unread:
+        if len(data) > BATCH_BYTES_MAX:
+            return TOO_LARGE
+        try:
+            return parse(data)
+        except DecodeError:
+            return MALFORMED
+
+    return read
+
+
+def _guarded(
+    behaviour: Callable[[Any, Context], Awaitable[Any]],
+) -> Callable[[Any, Context], Awaitable[Any]]:
+    async def answer(request: Any, context: Context) -> Any:
+        try:
+            if type(request) is Unread:
+                raise request.refused
+            return await behaviour(request, context)
+        except Exception as error:  # noqa: BLE001  (every fault becomes a status, here)
+            await abort(context, error)
+
+    return answer
+
+
+def _guarded_stream(behaviour: Callable[[Any, Context], Any]) -> Callable[..., Any]:
+    async def answer(requests: Any, context: Context) -> Any:
+        try:
+            async for response in behaviour(requests, context):
+                yield response
+        except Exception as error:  # noqa: BLE001  (every fault becomes a status, here)
+            await abort(context, error)
+
+    return answer
+
+
+async def abort(context: Context, error: Exception) -> NoReturn:
+    """Ends a call with the status that an exception stands for."""
+    if isinstance(error, grpc.aio.AbortError | asyncio.CancelledError):
+        raise error
+    refused = error if isinstance(error, Refused) else _fault(error)
+    await context.abort(
+        code_of(refused.reason), refused.sentence, ((DETAILS, details_of(refused)),)
+    )
+    raise AssertionError("abort returned")
+
+
+def _fault(error: Exception) -> Refused:
+    reference = uuid.uuid4().hex
+    log.error("internal error, reference %s", reference, exc_info=error)
+    return Refused(
+        Reason.INTERNAL,
+        "internal error; the reference in the details is in the server's log",
+        metadata={"reference": reference},
+    )

@@ -1,0 +1,121 @@
+"""`PersonService`: answers who is who."""
+
+from sameas import v1
+
+from sameas_service.domain import payload
+from sameas_service.domain.errors import Reason, Refused
+from sameas_service.domain.limits import PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX, PERSONS_MAX
+from sameas_service.domain.message import Kind
+from sameas_service.resolver.ports import Filter, PersonKey, PersonView, Store
+from sameas_service.servicer.calls import microseconds
+from sameas_service.servicer.handlers import Context
+from sameas_service.servicer.listed import message_of, timestamp_of
+from sameas_service.servicer.structs import struct_of
+from sameas_service.servicer.tokens import position_of, token_of
+
+_BY = {"user_id": "user", "anonymous_id": "anonymous", "person_id": "person"}
+
+
+class PersonServicer:
+    """One method an RPC, by its name."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def GetPerson(  # noqa: N802
+        self, request: v1.GetPersonRequest, _: Context
+    ) -> v1.GetPersonResponse:
+        """See the protos."""
+        (view,) = await self._store.persons([key_of(request.key, "key")])
+        if view is None:
+            raise not_found()
+        return v1.GetPersonResponse(person=person_of(view, request.form))
+
+    async def BatchGetPersons(  # noqa: N802
+        self, request: v1.BatchGetPersonsRequest, _: Context
+    ) -> v1.BatchGetPersonsResponse:
+        """See the protos."""
+        if len(request.keys) > PERSONS_MAX:
+            raise Refused(
+                Reason.BATCH_TOO_LARGE,
+                f"more than {PERSONS_MAX} keys",
+                field="keys",
+                metadata={"max_keys": str(PERSONS_MAX)},
+            )
+        keys = [key_of(key, f"keys[{index}]") for index, key in enumerate(request.keys)]
+        results = [
+            v1.BatchGetPersonsResult(person=view and person_of(view, request.form))
+            for view in await self._store.persons(keys)
+        ]
+        return v1.BatchGetPersonsResponse(results=results)
+
+    async def ListMessages(  # noqa: N802
+        self, request: v1.ListMessagesRequest, _: Context
+    ) -> v1.ListMessagesResponse:
+        """See the protos."""
+        key, only = key_of(request.key, "key"), filter_of(request)
+        behind = position_of(request.page_token, (key, only)) if request.page_token else None
+        page = await self._store.messages(key, only, behind, _page_size(request.page_size))
+        if page is None:
+            raise not_found()
+        return v1.ListMessagesResponse(
+            messages=[message_of(message, request.form) for message in page.messages],
+            next_page_token=token_of(page.next, (key, only)) if page.next else "",
+        )
+
+
+def key_of(key: v1.PersonKey, field: str) -> PersonKey:
+    """A key from the wire; an id that no message may carry is simply not found."""
+    name = key.WhichOneof("key")
+    value = getattr(key, name) if name else ""
+    if not value:
+        raise Refused(
+            Reason.ID_REQUIRED, "one of user_id, anonymous_id and person_id is needed", field=field
+        )
+    return PersonKey(_BY[name or ""], value)
+
+
+def filter_of(request: v1.ListMessagesRequest) -> Filter:
+    """Which messages a call asks for."""
+    start, end = (
+        microseconds(getattr(request, field), field) if request.HasField(field) else None  # type: ignore[arg-type]
+        for field in ("start_time", "end_time")
+    )
+    if start is not None and end is not None and end < start:
+        raise Refused(
+            Reason.TIME_RANGE_INVALID, "end_time is before start_time", field="end_time"
+        )
+    known = {kind.value for kind in Kind}
+    kinds = frozenset(Kind(kind) for kind in request.kinds if kind in known)
+    if len(kinds) < len(set(request.kinds)):
+        raise Refused(Reason.KIND_INVALID, "kinds has one that is not a kind", field="kinds")
+    return Filter(kinds, frozenset(request.events), start, end)
+
+
+def person_of(view: PersonView, form: v1.PayloadForm) -> v1.Person:
+    """A person on the wire."""
+    person = v1.Person(
+        person_id=view.person_id,
+        user_id=view.user_ids[0] if view.user_ids else "",
+        user_ids=view.user_ids,
+        anonymous_ids=view.anonymous_ids,
+        anonymous_ids_truncated=view.anonymous_ids_truncated,
+        first_seen=timestamp_of(view.first_seen),
+        last_seen=timestamp_of(view.last_seen),
+    )
+    if form == v1.PayloadForm.PAYLOAD_FORM_JSON:
+        person.traits_json = payload.canonical(view.traits)
+    else:
+        person.traits.CopyFrom(struct_of(view.traits))
+    return person
+
+
+def not_found() -> Refused:
+    """No message made such a person."""
+    return Refused(Reason.PERSON_NOT_FOUND, "no message named this id", field="key")
+
+
+def _page_size(asked: int) -> int:
+    if asked < 0:
+        raise Refused(Reason.PAGE_SIZE_INVALID, "page_size is negative", field="page_size")
+    return min(asked or PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX)

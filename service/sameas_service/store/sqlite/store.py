@@ -1,0 +1,161 @@
+"""The store behind its port: group commit for writes, shared snapshots for reads."""
+
+import logging
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from sameas_service.domain.derive import Rules
+from sameas_service.domain.errors import Reason, Refused
+from sameas_service.domain.message import Message, Position
+from sameas_service.domain.receipt import Receipt
+from sameas_service.resolver.ports import Filter, Page, PersonKey, PersonView
+from sameas_service.store.sqlite import reading
+from sameas_service.store.sqlite.database import Database
+from sameas_service.store.sqlite.together import Together
+
+log = logging.getLogger(__name__)
+
+GROUP_MESSAGES_MAX = 2_500
+"""Messages of one transaction, more or less: a group ends behind the call that reaches it."""
+
+GROUP_PERSONS_MAX = 256
+GROUP_PAGES_MAX = 16
+
+Answers = list[Receipt | Refused]
+
+
+class StoreFailedError(Exception):
+    """The disk did not do what it was told; whether the last commit is on it is unknown."""
+
+
+class PageQuery(NamedTuple):
+    """One question for a page of a timeline."""
+
+    key: PersonKey
+    only: Filter
+    behind: Position | None
+    limit: int
+
+
+class SqliteStore:
+    """A data directory, served to many callers at once.
+
+    Writes go through one thread with the one writing connection; persons and timelines have
+    a thread and a connection each, so that a long page does not keep a short read waiting.
+    """
+
+    def __init__(
+        self, directory: Path, rules: Rules, on_failure: Callable[[], None] = lambda: None
+    ) -> None:
+        """Opens the data directory, for this process alone.
+
+        Args:
+            directory: made where it is missing.
+            rules: the workspace; its session gap is fixed when it is first opened.
+            on_failure: called once, from another thread, when the disk fails; the store
+                refuses everything from then on, and the process should end.
+        """
+        self._database = Database(directory, rules)
+        self._on_failure = on_failure
+        self._failed = False
+        self._person_reader = self._database.reader()
+        self._page_reader = self._database.reader()
+        self._writing = Together("writer", self._append, GROUP_MESSAGES_MAX)
+        self._persons = Together("persons", self._read_persons, GROUP_PERSONS_MAX)
+        self._pages = Together("pages", self._read_pages, GROUP_PAGES_MAX)
+
+    async def append(self, messages: Sequence[Message]) -> Answers:
+        """See `Store.append`."""
+        return await self._writing.do(messages, len(messages)) if messages else []
+
+    async def persons(self, keys: Sequence[PersonKey]) -> list[PersonView | None]:
+        """See `Store.persons`."""
+        return await self._persons.do(keys, len(keys)) if keys else []
+
+    async def messages(
+        self, key: PersonKey, only: Filter, behind: Position | None, limit: int
+    ) -> Page | None:
+        """See `Store.messages`."""
+        return await self._pages.do(PageQuery(key, only, behind, limit))
+
+    async def ready(self) -> bool:
+        """See `Store.ready`."""
+        if self._failed:
+            return False
+        await self.persons([PersonKey("user", "-")])
+        return True
+
+    async def close(self) -> None:
+        """See `Store.close`."""
+        await self._persons.close()
+        await self._pages.close()
+        await self._writing.close()
+        self._person_reader.close()
+        self._page_reader.close()
+        self._database.close()
+
+    def _append(self, calls: Sequence[Sequence[Message]]) -> Sequence[Answers | Exception]:
+        """One transaction for all calls. Should one of them be more than the code can take,
+        each is tried alone, so that it cannot take the others down with it."""
+        try:
+            answers = iter(self._commit([m for call in calls for m in call]))
+            return [list(islice(answers, len(call))) for call in calls]
+        except (Refused, StoreFailedError) as error:
+            return [error] * len(calls)
+        except Exception as error:
+            log.exception("a group of %d calls failed", len(calls))
+            if len(calls) == 1:
+                return [error]
+            return [one for call in calls for one in self._append([call])]
+
+    def _commit(self, messages: Sequence[Message]) -> Answers:
+        if self._failed:
+            raise StoreFailedError
+        try:
+            return self._database.append(messages)
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode == sqlite3.SQLITE_FULL:
+                raise Refused(
+                    Reason.DISK_FULL, "the disk is full; nothing was kept, reads go on"
+                ) from error
+            if _is_io(error):
+                # After a failed fsync the kernel may have dropped the pages and will report
+                # success next time: the only honest thing is to end and recover from the log.
+                log.critical("the disk failed, so the store stops", exc_info=error)
+                self._failed = True
+                self._on_failure()
+                raise StoreFailedError from error
+            raise
+
+    def _read_persons(
+        self, calls: Sequence[Sequence[PersonKey]]
+    ) -> Sequence[list[PersonView | None] | Exception]:
+        keys = [key for call in calls for key in call]
+        with _snapshot(self._person_reader) as connection:
+            views = iter(reading.persons(connection, self._database.workspace, keys))
+        return [list(islice(views, len(call))) for call in calls]
+
+    def _read_pages(self, queries: Sequence[PageQuery]) -> Sequence[Page | None | Exception]:
+        with _snapshot(self._page_reader) as connection:
+            return [
+                reading.messages(connection, self._database.workspace, *query)
+                for query in queries
+            ]
+
+
+def _is_io(error: sqlite3.OperationalError) -> bool:
+    return error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CORRUPT)
+
+
+@contextmanager
+def _snapshot(connection: sqlite3.Connection) -> Iterator[Any]:
+    """Reads that all see the same commits."""
+    connection.execute("BEGIN")
+    try:
+        yield connection
+    finally:
+        connection.execute("COMMIT")

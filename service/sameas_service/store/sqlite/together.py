@@ -1,0 +1,122 @@
+"""Calls that wait together are done together: group commit, and shared snapshots."""
+
+import asyncio
+import threading
+from collections.abc import Callable, Sequence
+from queue import Empty, SimpleQueue
+from typing import Generic, NamedTuple, TypeVar
+
+from sameas_service.domain.errors import Reason, Refused
+
+Item = TypeVar("Item")
+Answer = TypeVar("Answer")
+Outcome = Answer | Exception
+
+
+class _Waiting(NamedTuple, Generic[Item, Answer]):
+    item: Item
+    weight: int
+    answer: "asyncio.Future[Answer]"
+    loop: asyncio.AbstractEventLoop
+
+
+class Together(Generic[Item, Answer]):
+    """One thread that takes whatever waits, up to a bound, and does it as one piece of work.
+
+    While it works, the next calls gather; so the group grows with the load, and the price of
+    a transaction and an fsync is shared by all of it. A caller that is cancelled stops
+    waiting; what it asked for is done all the same.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        work: Callable[[Sequence[Item]], Sequence[Answer | Exception]],
+        weight_max: int,
+    ) -> None:
+        """Starts the thread.
+
+        Args:
+            name: of the thread.
+            work: answers items, one answer or error each; runs in the thread.
+            weight_max: a group takes no further item once it weighs this much.
+        """
+        self._work = work
+        self._weight_max = weight_max
+        self._queue: SimpleQueue[_Waiting[Item, Answer] | None] = SimpleQueue()
+        self._closed = False
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread.start()
+
+    async def do(self, item: Item, weight: int = 1) -> Answer:
+        """Waits until the item's group is done; its answer.
+
+        Raises:
+            Refused: `SERVER_STOPPING` after `close`.
+        """
+        if self._closed:
+            raise Refused(Reason.SERVER_STOPPING, "the server is stopping; try again")
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[Answer] = loop.create_future()
+        self._queue.put(_Waiting(item, weight, answer, loop))
+        return await answer
+
+    async def close(self) -> None:
+        """Answers what waits, then ends the thread."""
+        if not self._closed:
+            self._closed = True
+            self._queue.put(None)
+        await asyncio.to_thread(self._thread.join)
+
+    def _run(self) -> None:
+        while True:
+            group, last = self._gather()
+            if group:
+                self._answer(group, self._do(group))
+            if last:
+                return
+
+    def _gather(self) -> tuple[list[_Waiting[Item, Answer]], bool]:
+        """What waits now, at least one item; and whether it is the last group."""
+        group: list[_Waiting[Item, Answer]] = []
+        weight = 0
+        one = self._queue.get()
+        while one is not None:
+            group.append(one)
+            weight += one.weight
+            if weight >= self._weight_max:
+                return group, False
+            try:
+                one = self._queue.get_nowait()
+            except Empty:
+                return group, False
+        return group, True
+
+    def _do(self, group: Sequence[_Waiting[Item, Answer]]) -> Sequence[Answer | Exception]:
+        try:
+            return self._work([one.item for one in group])
+        except Exception as error:  # noqa: BLE001  (each caller gets it, and maps it)
+            return [error] * len(group)
+
+    def _answer(
+        self,
+        group: Sequence[_Waiting[Item, Answer]],
+        answers: Sequence[Answer | Exception],
+    ) -> None:
+        """Wakes the callers: one hand-over to each event loop, not one a caller."""
+        by_loop: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[Answer], Answer | Exception]]] = {}
+        for one, answer in zip(group, answers, strict=True):
+            by_loop.setdefault(one.loop, []).append((one.answer, answer))
+        for loop, pairs in by_loop.items():
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(_wake, pairs)
+
+
+def _wake(pairs: "list[tuple[asyncio.Future[Answer], Answer | Exception]]") -> None:
+    for future, answer in pairs:
+        if future.done():
+            continue
+        if isinstance(answer, Exception):
+            future.set_exception(answer)
+        else:
+            future.set_result(answer)
