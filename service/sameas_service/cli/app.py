@@ -36,9 +36,7 @@ _Identifier = Annotated[
 ]
 _By = Annotated[
     showing.By | None,
-    typer.Option(
-        "--by", metavar="KIND", help="Take ID for this only: user, anonymous or person."
-    ),
+    typer.Option("--by", metavar="KIND", help="Take ID for this only: user, anonymous or person."),
 ]
 SERVER_DEFAULT = "127.0.0.1:50051"
 
@@ -104,9 +102,7 @@ def import_command(
 
     Exit codes: 0, all was taken; 1, some lines were refused; 2, it could not go on.
     """
-    raise typer.Exit(
-        importing.run(file, server=server, batch_size=batch_size, errors_file=errors)
-    )
+    raise typer.Exit(importing.run(file, server=server, batch_size=batch_size, errors_file=errors))
 
 
 @app.command("person")

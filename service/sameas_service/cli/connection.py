@@ -70,9 +70,7 @@ def connected(server: str, *, with_retries: bool = False) -> Iterator[grpc.Chann
     With retries, calls of `IdentityService` are repeated where the server is gone for a
     moment.
     """
-    options: list[tuple[str, str | int]] = [
-        ("grpc.max_receive_message_length", _ANSWER_BYTES_MAX)
-    ]
+    options: list[tuple[str, str | int]] = [("grpc.max_receive_message_length", _ANSWER_BYTES_MAX)]
     if with_retries:
         options.append(("grpc.service_config", _RETRIES))
         options.append(("grpc.per_rpc_retry_buffer_size", _RETRY_BYTES_MAX))

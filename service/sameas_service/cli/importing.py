@@ -205,9 +205,7 @@ def _take(number: int, result: v1.IngestResult, report: Report) -> None:
     if result.WhichOneof("result") == "error":
         error = result.error
         reason = bare_name(v1.ErrorReason.Name, error.reason, "ERROR_REASON_")
-        report.refuse(
-            Refusal(number, code_name(error.code), reason, error.field, error.message)
-        )
+        report.refuse(Refusal(number, code_name(error.code), reason, error.field, error.message))
     elif result.receipt.duplicate:
         report.duplicates += 1
     else:

@@ -51,9 +51,7 @@ class Found(NamedTuple):
     by: By
 
 
-def show_person(
-    channel: grpc.Channel, identifier: str, by: By | None, *, as_json: bool
-) -> None:
+def show_person(channel: grpc.Channel, identifier: str, by: By | None, *, as_json: bool) -> None:
     """Prints the person that an id belongs to."""
     found = find(channel, identifier, by)
     if as_json:
@@ -111,9 +109,7 @@ def _key(identifier: str, by: By) -> v1.PersonKey:
     return v1.PersonKey(person_id=identifier)
 
 
-def _get(
-    stub: v1.PersonServiceStub, key: v1.PersonKey, *, must_be_valid: bool
-) -> v1.Person | None:
+def _get(stub: v1.PersonServiceStub, key: v1.PersonKey, *, must_be_valid: bool) -> v1.Person | None:
     """The person, or None.
 
     An id that is merely tried may also be refused, as a person id that is no UUID.

@@ -92,7 +92,8 @@ def derive(messages: Iterable[Message], rules: Rules) -> World:
 
 def in_force(messages: Iterable[Message]) -> list[Message]:
     """The messages as they count after all unlinks: struck claims without their device,
-    struck links and the unlinks themselves not at all."""
+    struck links and the unlinks themselves not at all.
+    """
     known = list(messages)
     struck = strikes(known)
     return [

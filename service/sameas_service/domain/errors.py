@@ -8,9 +8,7 @@ class Reason(StrEnum):
     """Why something was refused. The names are those of `ErrorReason` in the protos."""
 
     @staticmethod
-    def _generate_next_value_(
-        name: str, start: int, count: int, last_values: list[str]
-    ) -> str:
+    def _generate_next_value_(name: str, start: int, count: int, last_values: list[str]) -> str:
         del start, count, last_values
         return name
 

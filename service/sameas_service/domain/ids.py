@@ -68,9 +68,7 @@ def check_name(value: str, field: str) -> str:
 def check_no_control(value: str, field: str) -> None:
     """Refuses C0 and C1 control characters, which hide in logs and break stores."""
     if not (value.isascii() and value.isprintable()) and _CONTROL.search(value):
-        raise Refused(
-            Reason.CONTROL_CHARACTER, f"{field} has a control character", field=field
-        )
+        raise Refused(Reason.CONTROL_CHARACTER, f"{field} has a control character", field=field)
 
 
 def looks_like_email(user_id: str) -> bool:

@@ -39,7 +39,8 @@ START = Position(-(2**62), "")
 
 def after(position: Position) -> Position:
     """The first position behind the given one. No id has a control character, so nothing
-    sorts between an id and the same id with U+0001 put behind it."""
+    sorts between an id and the same id with U+0001 put behind it.
+    """
     return Position(position.at, position.message_id + "\x01")
 
 

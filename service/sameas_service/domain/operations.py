@@ -20,6 +20,8 @@ ACTIONS = {
 """Key in `operations_json` and the import format, and the operation's name. A message's
 operations are applied in this order, and within one in the order of the canonical text."""
 
+KEYS = {action: key for key, action in ACTIONS.items()}
+
 
 class Operation(NamedTuple):
     """One operation: what to do to which trait, with which operand (None for `unset`)."""

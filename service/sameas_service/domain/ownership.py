@@ -60,9 +60,7 @@ def spans(segment: Segment, session_gap: int) -> list[Span]:
         if not message.is_claim or message.user is None:
             continue
         if not result:
-            result.append(
-                Span(segment.device, segment.start, message.user, message.position)
-            )
+            result.append(Span(segment.device, segment.start, message.user, message.position))
         elif result[-1].owner != message.user:
             start = cut(segment.messages, index, session_gap)
             result.append(Span(segment.device, start, message.user, message.position))

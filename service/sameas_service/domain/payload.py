@@ -98,9 +98,7 @@ _PLAIN = frozenset([str, bool, type(None)])
 
 def _number(value: float, field: str) -> int | float:
     if not math.isfinite(value):
-        raise Refused(
-            Reason.NUMBER_NOT_FINITE, f"{field} has NaN or an infinity", field=field
-        )
+        raise Refused(Reason.NUMBER_NOT_FINITE, f"{field} has NaN or an infinity", field=field)
     if not value.is_integer():
         return value
     if abs(value) > INTEGER_MAX:

@@ -94,9 +94,7 @@ def fold(entries: Iterable[Entry]) -> Folded:
     return folded
 
 
-def _fold_one(
-    folded: Folded, position: Position, operation: Operation, *, named: bool
-) -> None:
+def _fold_one(folded: Folded, position: Position, operation: Operation, *, named: bool) -> None:
     trait, fits = apply(folded.traits.get(operation.trait), position, operation, named=named)
     folded.traits[operation.trait] = trait
     if not fits:

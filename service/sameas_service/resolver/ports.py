@@ -30,7 +30,8 @@ class PersonView(NamedTuple):
 
 class Filter(NamedTuple):
     """Which messages of a timeline: empty sets stand for all; times in microseconds,
-    `start_time` included and `end_time` not."""
+    `start_time` included and `end_time` not.
+    """
 
     kinds: frozenset[Kind] = frozenset()
     events: frozenset[str] = frozenset()

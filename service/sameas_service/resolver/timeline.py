@@ -96,7 +96,8 @@ class Device:
 
 def needs_ledger(device: Device, placed: Placed, session_gap: int) -> bool:
     """Whether `advance` cannot take the message: it is late, or it needs a visit's start
-    that a late arrival left unknown."""
+    that a late arrival left unknown.
+    """
     if device.last is None:
         return False
     if placed.position < device.last:
@@ -116,7 +117,7 @@ def advance(device: Device, placed: Placed, session_gap: int) -> Put | None:
         The row to write, if any.
     """
     if placed.is_reset:
-        put = _close(device, placed)
+        put: Put | None = _close(device, placed)
     elif placed.is_claim:
         put = _claim(device, placed, session_gap)
     else:

@@ -2,13 +2,15 @@
 
 import asyncio
 import logging
+from functools import partial
 from types import TracebackType
+from typing import Self
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
-from sameas.v1 import identity_service_pb2, person_service_pb2
 
+from sameas.v1 import identity_service_pb2, person_service_pb2
 from sameas_service.server.config import Config
 from sameas_service.server.options import OPTIONS
 from sameas_service.servicer.handlers import handler_of
@@ -41,7 +43,7 @@ class App:
         self.failed = asyncio.Event()
         self.port = 0
 
-    async def __aenter__(self) -> "App":
+    async def __aenter__(self) -> Self:
         """Opens the store, listens, and reports SERVING once the store answers."""
         loop = asyncio.get_running_loop()
         for name in ("", *SERVICES):
@@ -49,7 +51,7 @@ class App:
         self._store = SqliteStore(
             self._config.data,
             self._config.rules,
-            on_failure=lambda: loop.call_soon_threadsafe(self.failed.set),
+            on_failure=partial(loop.call_soon_threadsafe, self.failed.set),
         )
         try:
             await self._listen()

@@ -1,8 +1,9 @@
 """Configuration: one frozen value, from the environment or the command line."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from sameas_service.domain.derive import Rules
 from sameas_service.domain.ids import NAMES_OF_NOBODY
@@ -42,7 +43,7 @@ class Config:
         Raises:
             ValueError: naming the variable that cannot be read.
         """
-        given = {}
+        given: dict[str, Any] = {}
         for name, read in _READ.items():
             text = environment.get(PREFIX + name.upper(), "")
             if text:
@@ -50,7 +51,7 @@ class Config:
                     given[name] = read(text)
                 except ValueError as error:
                     raise ValueError(f"{PREFIX}{name.upper()} cannot be read: {error}") from error
-        return cls(**given)  # type: ignore[arg-type]
+        return cls(**given)
 
     @property
     def rules(self) -> Rules:
@@ -71,7 +72,7 @@ def _list(text: str) -> frozenset[str]:
     return frozenset(one.strip() for one in text.split(",") if one.strip())
 
 
-_READ = {
+_READ: dict[str, Callable[[str], Any]] = {
     "data": Path,
     "host": str,
     "port": int,

@@ -1,5 +1,6 @@
 """gRPC channel arguments of the server, each with its reason. gRPC ignores a misspelt one,
-so a test looks for every name in the library."""
+so a test looks for every name in the library.
+"""
 
 OPTIONS = (
     # By default two servers share a port without a word, and each gets half the calls.

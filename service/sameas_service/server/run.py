@@ -23,9 +23,7 @@ def serve(config: Config) -> None:
     Raises:
         SystemExit: 1 where the port or the data directory cannot be had, or the disk failed.
     """
-    logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s"
-    )
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
     try:
         asyncio.run(_serve(config))

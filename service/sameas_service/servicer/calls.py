@@ -3,14 +3,16 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from google.protobuf.struct_pb2 import Struct
 from google.protobuf.timestamp_pb2 import Timestamp
+
 from sameas import v1
 from sameas.ids import new_message_id
-
 from sameas_service.domain import payload
 from sameas_service.domain.accept import EVENTS, Call, accept
 from sameas_service.domain.errors import Reason, Refused
 from sameas_service.domain.message import Kind, Message
+from sameas_service.domain.operations import KEYS
 from sameas_service.servicer.structs import text_of, value_of
 
 SECONDS_MIN = -62_135_596_800
@@ -20,7 +22,8 @@ SECONDS_MAX = 253_402_300_799
 
 class Receiving(NamedTuple):
     """How a call was received: the server's clock in microseconds, the batch's `sent_at`,
-    whether it is an import, and the ids that name nobody."""
+    whether it is an import, and the ids that name nobody.
+    """
 
     received_at: int
     blocked: frozenset[str]
@@ -46,9 +49,7 @@ def item_message(item: v1.IngestItem, how: Receiving) -> Message:
         received_at = microseconds(item.received_at, "received_at")
         how = how._replace(received_at=received_at or how.received_at)
     if name in ("merge", "unlink") and not how.imported:
-        raise Refused(
-            Reason.CALL_REQUIRED, "merges and unlinks stand in imports only", field=name
-        )
+        raise Refused(Reason.CALL_REQUIRED, "merges and unlinks stand in imports only", field=name)
     return message_of(getattr(item, name), how)
 
 
@@ -165,20 +166,11 @@ def _optional_time(request: Any, field: str) -> int | None:
 def _operations_text(operations: v1.ProfileOperations) -> str:
     """Operations given as a message, as the JSON that stands for the same."""
     body: dict[str, Any] = {}
-    for key, field in _STRUCT_OPERATIONS.items():
-        if operations.HasField(field):
-            body[key] = value_of(getattr(operations, field), f"operations.{field}")
+    for field, struct in operations.ListFields():
+        if isinstance(struct, Struct):
+            body[KEYS[field.name]] = value_of(struct, f"operations.{field.name}")
     if operations.unset:
         body["unset"] = list(operations.unset)
     if operations.increment:
         body["increment"] = dict(operations.increment)
     return payload.canonical(payload.normalised(body, "operations"))
-
-
-_STRUCT_OPERATIONS = {
-    "set": "set",
-    "setOnce": "set_once",
-    "append": "append",
-    "union": "union",
-    "remove": "remove",
-}

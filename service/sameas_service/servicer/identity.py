@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
 from sameas import v1
-
 from sameas_service.domain import ids
 from sameas_service.domain.errors import Refused
 from sameas_service.domain.limits import BATCH_MESSAGES_MAX
@@ -149,7 +148,7 @@ def receipt_of(receipt: Receipt) -> v1.Receipt:
         wire.duplicate = True
     for notice in notices:
         wire.warnings.add(
-            reason=notice.reason.value,  # type: ignore[arg-type]
+            reason=notice.reason.value,
             message=notice.sentence,
             metadata=dict(notice.metadata),
         )

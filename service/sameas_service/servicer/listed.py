@@ -3,15 +3,15 @@
 from typing import Any
 
 from google.protobuf.timestamp_pb2 import Timestamp
-from sameas import v1
 
+from sameas import v1
 from sameas_service.domain import payload
 from sameas_service.domain.message import Kind, Message
 from sameas_service.domain.operations import ACTIONS
 from sameas_service.servicer.structs import struct_of
 
 
-def message_of(message: Message, form: v1.PayloadForm) -> v1.Message:
+def message_of(message: Message, form: int) -> v1.Message:
     """A message on the wire, its payload in the form asked for."""
     wire = v1.Message(
         message_id=message.message_id,

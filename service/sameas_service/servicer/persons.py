@@ -1,7 +1,6 @@
 """`PersonService`: answers who is who."""
 
 from sameas import v1
-
 from sameas_service.domain import payload
 from sameas_service.domain.errors import Reason, Refused
 from sameas_service.domain.limits import PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX, PERSONS_MAX
@@ -70,7 +69,9 @@ def key_of(key: v1.PersonKey, field: str) -> PersonKey:
     value = getattr(key, name) if name else ""
     if not value:
         raise Refused(
-            Reason.ID_REQUIRED, "one of user_id, anonymous_id and person_id is needed", field=field
+            Reason.ID_REQUIRED,
+            "one of user_id, anonymous_id and person_id is needed",
+            field=field,
         )
     return PersonKey(_BY[name or ""], value)
 
@@ -78,13 +79,11 @@ def key_of(key: v1.PersonKey, field: str) -> PersonKey:
 def filter_of(request: v1.ListMessagesRequest) -> Filter:
     """Which messages a call asks for."""
     start, end = (
-        microseconds(getattr(request, field), field) if request.HasField(field) else None  # type: ignore[arg-type]
+        microseconds(getattr(request, field), field) if request.HasField(field) else None
         for field in ("start_time", "end_time")
     )
     if start is not None and end is not None and end < start:
-        raise Refused(
-            Reason.TIME_RANGE_INVALID, "end_time is before start_time", field="end_time"
-        )
+        raise Refused(Reason.TIME_RANGE_INVALID, "end_time is before start_time", field="end_time")
     known = {kind.value for kind in Kind}
     kinds = frozenset(Kind(kind) for kind in request.kinds if kind in known)
     if len(kinds) < len(set(request.kinds)):
@@ -92,7 +91,7 @@ def filter_of(request: v1.ListMessagesRequest) -> Filter:
     return Filter(kinds, frozenset(request.events), start, end)
 
 
-def person_of(view: PersonView, form: v1.PayloadForm) -> v1.Person:
+def person_of(view: PersonView, form: int) -> v1.Person:
     """A person on the wire."""
     person = v1.Person(
         person_id=view.person_id,

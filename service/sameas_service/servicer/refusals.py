@@ -3,8 +3,8 @@
 import grpc
 from google.protobuf import any_pb2
 from google.rpc import error_details_pb2, status_pb2
-from sameas import v1
 
+from sameas import v1
 from sameas_service.domain.errors import Reason, Refused
 
 DOMAIN = "sameas"
@@ -38,7 +38,7 @@ def details_of(refused: Refused) -> bytes:
             field=refused.field, description=refused.sentence
         )
         status.details.append(_any(error_details_pb2.BadRequest(field_violations=[violation])))
-    return status.SerializeToString()
+    return bytes(status.SerializeToString())
 
 
 def item_error(refused: Refused) -> v1.ItemError:

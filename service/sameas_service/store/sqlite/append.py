@@ -38,7 +38,8 @@ def _sort_out(
     connection: sqlite3.Connection, workspace: Workspace, messages: Sequence[Message]
 ) -> tuple[dict[int, Message], dict[int, Message]]:
     """Messages with new ids, and those whose id was used before, here or in the ledger; by
-    their index."""
+    their index.
+    """
     known = ledger.known_ids(connection, workspace.id, {m.message_id for m in messages})
     fresh: dict[int, Message] = {}
     repeats: dict[int, Message] = {}

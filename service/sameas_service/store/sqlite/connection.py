@@ -67,7 +67,8 @@ def as_json(value: Any) -> str:
 class Insert:
     """An INSERT of many rows as few statements: VALUES lists of powers of two, which the
     connection keeps prepared. `executemany` would be one step, and one fight for the GIL, a
-    row; `json_each` parses each column of each row anew."""
+    row; `json_each` parses each column of each row anew.
+    """
 
     def __init__(self, table: str, columns: int, conflict: str = "") -> None:
         row = "(" + ", ".join("?" * columns) + ")"

@@ -67,7 +67,8 @@ class Database:
 
     def _workspace(self, rules: Rules) -> Workspace:
         """The workspace by name. The session gap is the one that it was made with: another
-        one would change the past."""
+        one would change the past.
+        """
         self._write(
             lambda: self._writer.execute(
                 "INSERT INTO workspace (name, session_gap) VALUES (?, ?) ON CONFLICT DO NOTHING",

@@ -133,7 +133,8 @@ FOREVER = Position(2**62, "")
 
 class Neighbours(NamedTuple):
     """The rows before, at and behind a position of a device. A device's first segment has no
-    row while nobody owns it; then `at` is made up."""
+    row while nobody owns it; then `at` is made up.
+    """
 
     before: Row | None
     at: Row
@@ -197,7 +198,8 @@ def claims(
     connection: sqlite3.Connection, wanted: Sequence[tuple[int, int, Position, Position]]
 ) -> list[tuple[Position | None, Position | None]]:
     """For a device, a user, a position and a bound: the user's last claim before the
-    position, and their first one behind it and before the bound."""
+    position, and their first one behind it and before the bound.
+    """
     if not wanted:
         return []
     rows = one(connection, _CLAIMS, as_json([(d, u, *p, *bound) for d, u, p, bound in wanted]))

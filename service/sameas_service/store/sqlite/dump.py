@@ -50,7 +50,7 @@ def dump(connection: sqlite3.Connection, workspace: Workspace) -> dict[str, Any]
         lambda: {"users": [], "spans": [], "messages": [], "traits": {}}
     )
     anonymous_ids: dict[str, str] = {}
-    for at, message_id, user, device, last_id, row in sorted(
+    for _, message_id, user, device, last_id, row in sorted(
         one(connection, _MESSAGES, workspace.id), key=lambda row: (row[0], row[1])
     ):
         holder = _holder(workspace, device, row, person_of) if device is not None else ""

@@ -70,9 +70,7 @@ def entries_of_user(connection: sqlite3.Connection, canonical: int) -> list[Entr
     return own + _entries(one(connection, _OF_SPANS, canonical), named=False)
 
 
-def entries_of_segment(
-    connection: sqlite3.Connection, device: int, start: Position
-) -> list[Entry]:
+def entries_of_segment(connection: sqlite3.Connection, device: int, start: Position) -> list[Entry]:
     """All operations in a segment that nobody owns."""
     end = devices.segment_end(connection, device, start)
     rows = one(connection, _OF_SEGMENT, device, *start, *end)

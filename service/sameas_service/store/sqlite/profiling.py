@@ -26,9 +26,7 @@ class Profiling:
     operations are folded afresh, and nobody else's.
     """
 
-    def __init__(
-        self, connection: sqlite3.Connection, workspace: Workspace, users: Users
-    ) -> None:
+    def __init__(self, connection: sqlite3.Connection, workspace: Workspace, users: Users) -> None:
         self._connection = connection
         self._workspace = workspace
         self._users = users
@@ -77,9 +75,7 @@ class Profiling:
             if subject not in self._stale and not _absorb_all(verdict, traits):
                 self._stale.add(subject)
         stale = {ids[subject] for subject in ids if subject in self._stale}
-        profiles.save(
-            self._connection, {id_: t for id_, t in known.items() if id_ not in stale}
-        )
+        profiles.save(self._connection, {id_: t for id_, t in known.items() if id_ not in stale})
 
     def _subject(self, verdict: Verdict) -> Subject:
         if isinstance(verdict.subject, Segment):

@@ -125,7 +125,8 @@ _CHUNK = f"""
 
 class Source(NamedTuple):
     """Where messages of a person stand: all that name a user, or a stretch of a device's
-    that name nobody."""
+    that name nobody.
+    """
 
     user: int | None
     device: int | None = None
@@ -180,9 +181,7 @@ def _names(
     return result
 
 
-def _seen(
-    connection: sqlite3.Connection, known: Sequence[Holder]
-) -> dict[Holder, tuple[int, int]]:
+def _seen(connection: sqlite3.Connection, known: Sequence[Holder]) -> dict[Holder, tuple[int, int]]:
     """First and last event time of each holder that has messages."""
     of = sources(connection, known)
     pairs = [(holder, source) for holder, found in of.items() for source in found]
@@ -195,9 +194,7 @@ def _seen(
     return seen
 
 
-def sources(
-    connection: sqlite3.Connection, known: Sequence[Holder]
-) -> dict[Holder, list[Source]]:
+def sources(connection: sqlite3.Connection, known: Sequence[Holder]) -> dict[Holder, list[Source]]:
     """Where the messages of each holder stand."""
     found: dict[Holder, list[Source]] = {holder: [] for holder in known}
     canonical = {holder.id: holder for holder in known if isinstance(holder, Canonical)}

@@ -49,7 +49,7 @@ class SqliteStore:
     """
 
     def __init__(
-        self, directory: Path, rules: Rules, on_failure: Callable[[], None] = lambda: None
+        self, directory: Path, rules: Rules, on_failure: Callable[[], object] = lambda: None
     ) -> None:
         """Opens the data directory, for this process alone.
 
@@ -100,7 +100,8 @@ class SqliteStore:
 
     def _append(self, calls: Sequence[Sequence[Message]]) -> Sequence[Answers | Exception]:
         """One transaction for all calls. Should one of them be more than the code can take,
-        each is tried alone, so that it cannot take the others down with it."""
+        each is tried alone, so that it cannot take the others down with it.
+        """
         try:
             answers = iter(self._commit([m for call in calls for m in call]))
             return [list(islice(answers, len(call))) for call in calls]
@@ -139,11 +140,10 @@ class SqliteStore:
             views = iter(reading.persons(connection, self._database.workspace, keys))
         return [list(islice(views, len(call))) for call in calls]
 
-    def _read_pages(self, queries: Sequence[PageQuery]) -> Sequence[Page | None | Exception]:
+    def _read_pages(self, queries: Sequence[PageQuery]) -> Sequence[Page | Exception | None]:
         with _snapshot(self._page_reader) as connection:
             return [
-                reading.messages(connection, self._database.workspace, *query)
-                for query in queries
+                reading.messages(connection, self._database.workspace, *query) for query in queries
             ]
 
 

@@ -191,7 +191,12 @@ class Timelines:
         )
         runs = [around(p.position, *row) for p, row in zip(placed, rows, strict=True)]
         questions = {
-            index: (wanted[index][0].id, run.earlier.owner, placed[index].position, run.bound or FOREVER)
+            index: (
+                wanted[index][0].id,
+                run.earlier.owner,
+                placed[index].position,
+                run.bound or FOREVER,
+            )
             for index, run in enumerate(runs)
             if run.earlier is not None and run.earlier.owner is not None
         }

@@ -10,7 +10,6 @@ from sameas_service.domain.errors import Reason, Refused
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
-Outcome = Answer | Exception
 
 
 class _Waiting(NamedTuple, Generic[Item, Answer]):
@@ -18,6 +17,11 @@ class _Waiting(NamedTuple, Generic[Item, Answer]):
     weight: int
     answer: "asyncio.Future[Answer]"
     loop: asyncio.AbstractEventLoop
+
+
+class _Answered(NamedTuple, Generic[Answer]):
+    future: "asyncio.Future[Answer]"
+    answer: Answer | Exception
 
 
 class Together(Generic[Item, Answer]):
@@ -104,15 +108,15 @@ class Together(Generic[Item, Answer]):
         answers: Sequence[Answer | Exception],
     ) -> None:
         """Wakes the callers: one hand-over to each event loop, not one a caller."""
-        by_loop: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[Answer], Answer | Exception]]] = {}
+        by_loop: dict[asyncio.AbstractEventLoop, list[_Answered[Answer]]] = {}
         for one, answer in zip(group, answers, strict=True):
-            by_loop.setdefault(one.loop, []).append((one.answer, answer))
+            by_loop.setdefault(one.loop, []).append(_Answered(one.answer, answer))
         for loop, pairs in by_loop.items():
             if not loop.is_closed():
                 loop.call_soon_threadsafe(_wake, pairs)
 
 
-def _wake(pairs: "list[tuple[asyncio.Future[Answer], Answer | Exception]]") -> None:
+def _wake(pairs: Sequence[_Answered[Answer]]) -> None:
     for future, answer in pairs:
         if future.done():
             continue

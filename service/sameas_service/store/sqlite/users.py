@@ -66,8 +66,8 @@ class Users:
         Returns:
             The next free surrogate.
         """
-        rows = one(self._connection, _LOAD, self._workspace, as_json(list(names)), as_json(list(ids)))
-        self._add(rows)
+        wanted = (as_json(list(names)), as_json(list(ids)))
+        self._add(one(self._connection, _LOAD, self._workspace, *wanted))
         for name in names:
             if name not in self.by_name:
                 self._put(User(next_id, name, next_id, is_new=True))

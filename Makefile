@@ -1,0 +1,66 @@
+# Every target sets up what it needs: Python 3.11+ and make are enough.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+STUBS := client/sameas/v1
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check lint type format proto proto-check proto-release bench demo campaign lock clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+run: $(READY) ## serve on 127.0.0.1:50051, data in ./data
+	$(BIN)/sameas serve
+
+test: $(READY) ## the whole suite
+	$(BIN)/python -m pytest
+
+check: lint type proto-check test ## what CI runs
+
+lint: $(READY) ## ruff, its formatting, and the import layers
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/lint-imports
+
+type: $(READY) ## mypy, strict
+	$(BIN)/mypy
+
+format: $(READY) ## put code and protos into their one form
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+	$(BIN)/buf format -w protos
+
+proto: $(READY) ## regenerate the stubs after a change in protos/
+	$(BIN)/python tests/support/stubs.py $(STUBS)
+
+proto-check: $(READY) ## protos: lint, format, breaking changes, and whether stubs are fresh
+	$(BIN)/buf lint protos
+	$(BIN)/buf format --diff --exit-code protos
+	$(BIN)/python tests/support/stubs.py --check $(STUBS)
+	$(BIN)/buf breaking protos --against protos/released.binpb
+
+proto-release: $(READY) ## make the present protos what later ones must not break
+	$(BIN)/buf build protos --output protos/released.binpb
+
+bench: $(READY) ## measure; prints a table and writes bench.json
+	$(BIN)/python -m tests.bench
+
+demo: $(READY) ## a server on a throw-away directory, the README's example through it
+	$(BIN)/python tests/support/demo.py
+
+campaign: $(READY) ## property tests, long: make campaign SEED=1 EXAMPLES=20000
+	SAMEAS_TEST_EXAMPLES=$(or $(EXAMPLES),20000) $(BIN)/python -m pytest tests/property --hypothesis-seed=$(or $(SEED),0)
+
+lock: $(READY) ## pin the newest versions that fit, in requirements.lock
+	$(BIN)/python tests/support/lock.py
+
+clean: ## remove what the other targets made, but for ./data
+	rm -rf .venv build dist bench.json .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -prune -exec rm -rf {} +
+
+$(READY): requirements.lock pyproject.toml client/pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable ./client --editable .
+	@touch $(READY)

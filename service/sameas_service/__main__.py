@@ -1,0 +1,5 @@
+"""`python -m sameas_service` is the command `sameas`."""
+
+from sameas_service.cli.app import app
+
+app()
