@@ -118,8 +118,7 @@ def person(message: v1.Person) -> Person:
 def persons(response: v1.BatchGetPersonsResponse) -> list[Person | None]:
     """A person for each key; None where no message named the id."""
     return [
-        person(result.person) if result.HasField("person") else None
-        for result in response.results
+        person(result.person) if result.HasField("person") else None for result in response.results
     ]
 
 

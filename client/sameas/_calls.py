@@ -302,9 +302,7 @@ def _encoded(value: JsonObject, field: str) -> str:
     try:
         return _ENCODER.encode(value if isinstance(value, dict) else dict(value))
     except ValueError as error:
-        raise _not_json(
-            "has a number that is not finite", "NUMBER_NOT_FINITE", field
-        ) from error
+        raise _not_json("has a number that is not finite", "NUMBER_NOT_FINITE", field) from error
     except RecursionError as error:
         raise _not_json("nests too deep", "PAYLOAD_TOO_DEEP", field) from error
     except TypeError as error:
@@ -315,7 +313,7 @@ def _not_json(what: str, reason: str, field: str) -> InvalidArgument:
     return InvalidArgument(f"{field} {what}", reason=reason, metadata={"field": field})
 
 
-def _build(message_type: type[RequestT], /, **fields: Any) -> RequestT:  # noqa: ANN401
+def _build(message_type: type[RequestT], /, **fields: Any) -> RequestT:
     try:
         return message_type(**fields)
     except ValueError as error:

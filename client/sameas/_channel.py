@@ -19,7 +19,7 @@ TIMEOUT_SECONDS = 5.0
 
 SERVICES = ("sameas.v1.IdentityService", "sameas.v1.PersonService")
 
-_RECEIVE_BYTES_MAX = 64 * 1024 * 1024
+_RECEIVE_BYTES_MAX = 128 * 1024 * 1024
 _RETRY_BYTES_MAX = 5 * 1024 * 1024
 
 _SERVICE_CONFIG = {
@@ -75,9 +75,7 @@ def open_channel(target: str, credentials: grpc.ChannelCredentials | None) -> gr
     return grpc.secure_channel(target, credentials, options=channel_options())
 
 
-def open_aio_channel(
-    target: str, credentials: grpc.ChannelCredentials | None
-) -> grpc.aio.Channel:
+def open_aio_channel(target: str, credentials: grpc.ChannelCredentials | None) -> grpc.aio.Channel:
     """The same for asyncio; belongs to the event loop that runs now."""
     if credentials is None:
         return grpc.aio.insecure_channel(target, options=channel_options())

@@ -39,9 +39,7 @@ ItemT = TypeVar("ItemT")
 class Delivery:
     """Sends batches, from any thread, each until it is answered or its time is over."""
 
-    def __init__(
-        self, client: "Client", options: BufferOptions, on_error: OnError | None
-    ) -> None:
+    def __init__(self, client: "Client", options: BufferOptions, on_error: OnError | None) -> None:
         self._client = client
         self._options = options
         self._on_error = on_error or _log
@@ -211,6 +209,4 @@ def _log(failures: Sequence[Refusal | Undelivered]) -> None:
     if isinstance(first, Refusal):
         _LOG.warning("%d refused, first %s: %s", len(failures), first.message_id, first.reason)
     else:
-        _LOG.warning(
-            "%d undelivered, first %s: %s", len(failures), first.message_id, first.error
-        )
+        _LOG.warning("%d undelivered, first %s: %s", len(failures), first.message_id, first.error)

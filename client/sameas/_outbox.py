@@ -151,9 +151,7 @@ class Outbox:
     def _wait_for_room(self, entry: Entry, block_seconds: float) -> None:
         self._flush_up_to = self._put_count
         self._filled.notify_all()
-        if not self._settled.wait_for(
-            lambda: self._closed or self._has_room(entry), block_seconds
-        ):
+        if not self._settled.wait_for(lambda: self._closed or self._has_room(entry), block_seconds):
             raise BufferFull(
                 f"no room for another message within {block_seconds:g} s",
                 reason="BUFFER_FULL",

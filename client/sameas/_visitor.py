@@ -59,11 +59,7 @@ class Visitor:
         """The state now: of the storage or, where that has none or expired, the fallback."""
         now = self._now().timestamp()
         kept = _checked(self._storage.load())
-        if (
-            kept is not None
-            and kept.holds(now)
-            and (kept.state.anonymous_id or not self._fallback)
-        ):
+        if kept is not None and kept.holds(now) and (kept.state.anonymous_id or not self._fallback):
             state = self._with_fallback_traits(kept.state)
             if kept.holds(now + (self._expires - self._renewal).total_seconds()):
                 return state

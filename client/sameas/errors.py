@@ -161,9 +161,7 @@ def from_rpc_error(error: grpc.RpcError) -> SameasError:
     code = error.code() or grpc.StatusCode.UNKNOWN
     info = _error_info(error)
     kind = _BY_REASON.get(info.reason) or _BY_CODE.get(code, ServerFault)
-    return kind(
-        error.details() or code.name, code=code, reason=info.reason, metadata=info.metadata
-    )
+    return kind(error.details() or code.name, code=code, reason=info.reason, metadata=info.metadata)
 
 
 def _error_info(error: grpc.RpcError) -> error_details_pb2.ErrorInfo:

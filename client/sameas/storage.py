@@ -59,7 +59,7 @@ class JsonFileStorage:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self._path = Path(path)
 
-    def load(self) -> Any:  # noqa: ANN401 - whatever somebody wrote there
+    def load(self) -> Any:
         """What the file has, or None if there is no file, or no JSON in it (logged)."""
         try:
             return json.loads(self._path.read_bytes())
@@ -103,7 +103,7 @@ class MappingStorage:
         self._mapping = mapping
         self._key = key
 
-    def load(self) -> Any:  # noqa: ANN401 - whatever somebody put there
+    def load(self) -> Any:
         """What stands under the key, or None."""
         return self._mapping.get(self._key)
 

@@ -84,9 +84,7 @@ def test_a_flush_sends_what_waits_and_reports_it(make_buffer, service):
     report = buffer.flush()
 
     assert (report.accepted, report.duplicates, report.pending) == (1, 1, 0)
-    assert [(each.message_id, each.reason) for each in report.refused] == [
-        (refused, "ID_BLOCKED")
-    ]
+    assert [(each.message_id, each.reason) for each in report.refused] == [(refused, "ID_BLOCKED")]
     assert not report.complete
     assert buffer.flush().complete
     assert sizes(service) == [3]
@@ -179,9 +177,7 @@ def test_warnings_are_in_the_report_with_their_message(make_buffer, service):
 
     report = buffer.flush()
 
-    assert [(each, about.reason) for each, about in report.warnings] == [
-        ("m-1", "DEVICE_SWITCHED")
-    ]
+    assert [(each, about.reason) for each, about in report.warnings] == [("m-1", "DEVICE_SWITCHED")]
     assert report.complete
 
 
@@ -200,17 +196,23 @@ def test_a_session_works_over_a_buffer(make_buffer, service):
 
 def test_a_flush_waits_for_a_slow_batch_that_a_later_one_overtook(make_buffer, service):
     buffer = make_buffer(batch_messages=5, senders=2, **SLOW)
-    service.answers.append(0.5)
+    service.answers.append(1.0)
     for _ in range(5):
         buffer.track("E", user_id="u-1")
     until(lambda: len(service.requests) == 1)
+    reports = []
+    flush = threading.Thread(target=lambda: reports.append(buffer.flush()))
+    flush.start()
+    time.sleep(0.1)
+
     for _ in range(5):
         buffer.track("E", user_id="u-1")
     until(lambda: len(service.kept) == 5)
+    flush.join(0.2)
+    assert reports == []
+    flush.join(5)
 
-    report = buffer.flush()
-
-    assert (report.accepted, report.pending) == (10, 0)
+    assert (reports[0].accepted, reports[0].pending) == (10, 0)
 
 
 def test_a_flush_counts_as_pending_only_what_was_queued_before_it(make_buffer, service):
@@ -292,9 +294,7 @@ def test_bounds_that_cannot_work_are_refused(options):
 def test_many_threads_lose_and_repeat_nothing(make_buffer, service):
     buffer = make_buffer(queue_messages_max=600, interval_seconds=0.01)
     threads = [
-        threading.Thread(
-            target=lambda: [buffer.track("E", user_id="u-1") for _ in range(1_000)]
-        )
+        threading.Thread(target=lambda: [buffer.track("E", user_id="u-1") for _ in range(1_000)])
         for _ in range(4)
     ]
     for thread in threads:
@@ -424,9 +424,7 @@ def test_a_failing_on_error_does_not_end_the_thread(make_buffer, caplog):
     assert "on_error failed" in caplog.text
 
 
-def test_closing_gives_up_in_time_and_reports_what_is_undelivered(
-    make_buffer, service, failure
-):
+def test_closing_gives_up_in_time_and_reports_what_is_undelivered(make_buffer, service, failure):
     told = []
     buffer = make_buffer(told.extend, **SLOW)
     service.answers.extend([failure(grpc.StatusCode.DEADLINE_EXCEEDED)] * 1_000)

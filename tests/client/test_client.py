@@ -36,9 +36,7 @@ async def test_a_write_answers_with_a_receipt_for_its_message_id(run, name, args
 
 
 @pytest.mark.parametrize(("name", "args", "kwargs"), WRITES)
-async def test_a_write_carries_an_id_a_time_and_when_it_was_sent(
-    run, service, name, args, kwargs
-):
+async def test_a_write_carries_an_id_a_time_and_when_it_was_sent(run, service, name, args, kwargs):
     before = to_micros(datetime.now(UTC))
     await run(name, *args, **kwargs)
     await run(name, *args, **kwargs)
@@ -264,14 +262,10 @@ async def test_persons_answers_none_for_an_unused_id(run, service):
     assert [each and each.person_id for each in found] == ["p-1", None]
 
 
-async def test_messages_goes_on_until_there_is_no_next_page_even_after_an_empty_one(
-    run, service
-):
+async def test_messages_goes_on_until_there_is_no_next_page_even_after_an_empty_one(run, service):
     def page(*ids, token=""):
         messages = [v1.Message(message_id=each, kind=3, event="E") for each in ids]
-        service.answers.append(
-            v1.ListMessagesResponse(messages=messages, next_page_token=token)
-        )
+        service.answers.append(v1.ListMessagesResponse(messages=messages, next_page_token=token))
 
     page("m-1", "m-2", token="t-1")
     page(token="t-2")

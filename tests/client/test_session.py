@@ -159,9 +159,7 @@ def test_an_alias_joins_the_own_device_and_does_not_keep_the_user(session, recor
     assert session.user_id is None
 
 
-def test_the_sign_up_of_the_documentation_sends_alias_then_identify_then_track(
-    session, recorder
-):
+def test_the_sign_up_of_the_documentation_sends_alias_then_identify_then_track(session, recorder):
     session.page("Landing")
     session.alias("usr_abc123")
     session.identify("usr_abc123")
@@ -213,9 +211,7 @@ def test_an_increment_adds_to_what_is_kept_and_guesses_nothing(session, recorder
     session.increment("name", 2)
     session.increment("is_new")
 
-    assert json.loads(recorder.requests[1].operations_json) == {
-        "increment": {"logins_count": 1}
-    }
+    assert json.loads(recorder.requests[1].operations_json) == {"increment": {"logins_count": 1}}
     assert json.loads(recorder.requests[2].operations_json) == {"increment": {"visits": 1}}
     assert session.traits == {"logins_count": 5, "name": "Peter", "is_new": True}
 
@@ -479,8 +475,7 @@ def test_an_expiry_that_is_no_time_to_come_is_over(recorder, expires_at):
 def test_threads_that_share_a_session_make_one_anonymous_id(recorder):
     session = Session(recorder, MemoryStorage())
     threads = [
-        threading.Thread(target=lambda: [session.track("E") for _ in range(50)])
-        for _ in range(4)
+        threading.Thread(target=lambda: [session.track("E") for _ in range(50)]) for _ in range(4)
     ]
     for thread in threads:
         thread.start()
@@ -491,28 +486,26 @@ def test_threads_that_share_a_session_make_one_anonymous_id(recorder):
     assert len(set(recorder.ids())) == 1
 
 
-def test_no_call_carries_an_id_after_the_reset_that_ended_it(recorder):
-    session = Session(recorder, MemoryStorage())
-    stop = threading.Event()
+def test_no_reset_comes_between_a_calls_ids_and_its_time(recorder, clock):
+    readings = []
+    cookie = {"sameas": {"anonymous_id": "a-1"}}
 
-    def track():
-        while not stop.is_set():
-            session.track("E")
+    def now():
+        readings.append(threading.current_thread())
+        # The main thread's second reading is the call's time; its ids are read by then.
+        if readings == [threading.main_thread()] * 2:
+            reset.start()
+            reset.join(0.2)
+        return clock()
 
-    threads = [threading.Thread(target=track) for _ in range(3)]
-    for thread in threads:
-        thread.start()
-    for _ in range(100):
-        session.reset()
-    stop.set()
-    for thread in threads:
-        thread.join()
+    session = Session(recorder, cookie, now=now)
+    reset = threading.Thread(target=session.reset)
+    session.track("E")
+    reset.join()
 
-    ended = {
-        r.anonymous_id: stamp_of(r) for r in recorder.requests if isinstance(r, v1.ResetRequest)
-    }
-    tracks = [r for r in recorder.requests if isinstance(r, v1.TrackRequest)]
-    assert all(stamp_of(r) < ended.get(r.anonymous_id, float("inf")) for r in tracks)
+    track, end = sorted(recorder.requests, key=stamp_of)
+    assert (type(track), type(end)) == (v1.TrackRequest, v1.ResetRequest)
+    assert track.anonymous_id == end.anonymous_id == "a-1"
 
 
 def test_a_call_may_have_its_own_time_and_message_id(session, recorder):

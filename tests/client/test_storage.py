@@ -14,9 +14,7 @@ STATE = {"anonymous_id": "a-1", "user_id": None, "traits": {"tags": ["x"]}}
 def storage(request, tmp_path):
     if request.param == "memory":
         return MemoryStorage()
-    return (
-        JsonFileStorage(tmp_path / "s.json") if request.param == "file" else MappingStorage({})
-    )
+    return JsonFileStorage(tmp_path / "s.json") if request.param == "file" else MappingStorage({})
 
 
 def test_a_new_storage_has_nothing(storage):

@@ -1,0 +1,1 @@
+"""Benches: what `make bench` measures, each as a ratio to a limit measured in the same run."""

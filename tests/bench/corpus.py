@@ -1,0 +1,52 @@
+"""Messages for benches: the shop corpus where it is at hand, else some like it, seeded."""
+
+import gzip
+import itertools
+import random
+import uuid
+from collections.abc import Iterator
+
+import orjson
+from sameas import v1
+
+from sameas_service.cli.lines import item_of
+from tests.support.shared import CORPUS
+
+
+def items(count: int) -> list[v1.IngestItem]:
+    """So many items of mixed kinds, in the corpus's proportions, each with an id of its own.
+
+    The corpus is repeated with new ids as often as needed: a copy has other people.
+    """
+    return [item_of(orjson.dumps(line)) for line in itertools.islice(_lines(), count)]
+
+
+def _lines() -> Iterator[dict[str, object]]:
+    lines = [orjson.loads(line) for line in gzip.open(CORPUS)] if CORPUS.exists() else _made_up()
+    for copy in itertools.count():
+        for index, line in enumerate(lines):
+            renamed = {
+                key: f"{line[key]}-{copy}"
+                for key in ("anonymousId", "userId", "previousId")
+                if key in line
+            }
+            message_id = str(uuid.uuid5(uuid.NAMESPACE_OID, f"{copy}-{index}"))
+            yield line | renamed | {"messageId": message_id}
+
+
+def _made_up() -> list[dict[str, object]]:
+    """Visits of 500 people: anonymous events, a sign-up, and events with both ids."""
+    chance = random.Random(1)
+    lines: list[dict[str, object]] = []
+    for visit in range(4_000):
+        person = chance.randrange(500)
+        ids = {"anonymousId": str(uuid.uuid5(uuid.NAMESPACE_OID, f"device-{person}"))}
+        for event in range(9):
+            stamp = f"2024-01-{visit // 144 + 1:02d}T{visit // 6 % 24:02d}:{event + visit % 6 * 10:02d}:00Z"
+            if event == 5:
+                ids["userId"] = f"usr_{person:06d}"
+            kind = {"type": "identify", "traits": {"plan": "free"}} if event == 5 else {
+                "type": "track", "event": f"page{event}", "properties": {"session": visit},
+            }  # fmt: skip
+            lines.append({**kind, **ids, "timestamp": stamp})
+    return lines
