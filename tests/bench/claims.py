@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from sameas_service.domain.derive import Rules
-from sameas_service.domain.message import Kind, Message
+from sameas_service.domain.message import Kind, Message, position_of
 from sameas_service.store.sqlite.append import append
 from sameas_service.store.sqlite.database import Database
 from tests.bench.results import Result, ratio
@@ -48,7 +48,8 @@ def _message(device: str, second: int, user: str | None = None) -> Message:
     kind = Kind.TRACK if user is None else Kind.IDENTIFY
     time_ = START + second * SECOND
     event = "e" if user is None else ""
-    return Message(f"{device}-{second:08d}-{user}", kind, time_, time_, device, user, event=event)
+    position = position_of(kind, time_, f"{device}-{second:08d}-{user}")
+    return Message(kind, position, time_, device, user, event=event)
 
 
 def _compare(database: Database, which: str, many: int) -> float:

@@ -44,13 +44,20 @@ def after(position: Position) -> Position:
     return Position(position.at, position.message_id + "\x01")
 
 
+def position_of(kind: Kind, event_time: int, message_id: str) -> Position:
+    """The position of a message."""
+    return Position(event_time * 2 + (kind is Kind.RESET), message_id)
+
+
+_SPEAKING = (Kind.IDENTIFY, Kind.PROFILE)
+
+
 class Message(NamedTuple):
     """One accepted call, immutable. Built by `accept`, which checks it.
 
     Attributes:
-        message_id: unique in the workspace for ever.
         kind: what it is.
-        event_time: when it happened, corrected.
+        position: where it stands; holds the message id and, doubled, the event time.
         received_at: when the server got it.
         device: the anonymous id on whose timeline it stands; for an alias, the device that
             it claims; for an unlink, the device of the pair.
@@ -64,9 +71,8 @@ class Message(NamedTuple):
         notices: warnings that the message alone gives cause for.
     """
 
-    message_id: str
     kind: Kind
-    event_time: int
+    position: Position
     received_at: int
     device: str | None = None
     user: str | None = None
@@ -79,9 +85,14 @@ class Message(NamedTuple):
     notices: tuple[Notice, ...] = ()
 
     @property
-    def position(self) -> Position:
-        """Where it stands among the workspace's messages."""
-        return Position(self.event_time * 2 + (self.kind == Kind.RESET), self.message_id)
+    def message_id(self) -> str:
+        """Its id, unique in the workspace for ever."""
+        return self.position.message_id
+
+    @property
+    def event_time(self) -> int:
+        """When it happened, by the client's clock as corrected."""
+        return self.position.at // 2
 
     @property
     def is_claim(self) -> bool:
@@ -100,7 +111,7 @@ class Message(NamedTuple):
     @property
     def has_operations(self) -> bool:
         """Whether it says anything about traits."""
-        return self.kind in (Kind.IDENTIFY, Kind.PROFILE) and self.payload != EMPTY
+        return self.payload != EMPTY and self.kind in _SPEAKING
 
     def same_content(self, other: "Message") -> bool:
         """Whether a message with the same id is a repeat and not another message.

@@ -1,10 +1,12 @@
 """Warnings: what a developer should know of an accepted message."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import IntEnum
 from typing import NamedTuple
 
 from sameas_service.domain.limits import TRAITS_MANY
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class NoticeReason(IntEnum):
@@ -95,4 +97,5 @@ def traits_many(count: int) -> Notice:
 
 
 def _rfc3339(microseconds: int) -> str:
-    return datetime.fromtimestamp(microseconds / 1_000_000, UTC).isoformat()
+    # Not by `fromtimestamp`: a float rounds the last second of the year 9999 into 10000.
+    return (_EPOCH + timedelta(microseconds=microseconds)).isoformat()

@@ -5,6 +5,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
+from google.protobuf.internal.containers import RepeatedCompositeFieldContainer
 from sameas import v1
 from sameas_service.domain import ids
 from sameas_service.domain.errors import Refused
@@ -18,6 +19,8 @@ from sameas_service.servicer.refusals import item_error
 
 STREAM_BATCHES_MAX = 8
 """Batches of one stream that wait for the disk; then the server stops reading."""
+
+Results = RepeatedCompositeFieldContainer[v1.IngestResult]
 
 _SLICE = 250
 """Items of a batch that are read at a stretch, before other calls get their turn."""
@@ -61,7 +64,9 @@ class IdentityServicer:
 
     async def Ingest(self, request: v1.IngestRequest, _: Context) -> v1.IngestResponse:  # noqa: N802
         """See the protos."""
-        return v1.IngestResponse(results=await self._keep_batch(request))
+        response = v1.IngestResponse()
+        await self._keep_batch(request, response.results)
+        return response
 
     async def IngestStream(  # noqa: N802
         self, requests: AsyncIterator[v1.IngestStreamRequest | Unread], _: Context
@@ -95,7 +100,9 @@ class IdentityServicer:
         try:
             if isinstance(request, Unread):
                 raise request.refused
-            return v1.IngestStreamResponse(results=await self._keep_batch(request.batch))
+            response = v1.IngestStreamResponse()
+            await self._keep_batch(request.batch, response.results)
+            return response  # noqa: TRY300  (the other answer is the refusal's)
         except Refused as refused:
             return v1.IngestStreamResponse(error=item_error(refused))
 
@@ -106,15 +113,18 @@ class IdentityServicer:
         (answer,) = await self._store.append([message_of(request, self._receiving())])
         if isinstance(answer, Refused):
             raise answer
-        return receipt_of(answer)
+        receipt = v1.Receipt()
+        fill_receipt(receipt, answer)
+        return receipt
 
-    async def _keep_batch(self, request: v1.IngestRequest) -> list[v1.IngestResult]:
+    async def _keep_batch(self, request: v1.IngestRequest, results: Results) -> None:
         if len(request.items) > BATCH_MESSAGES_MAX:
             raise TOO_LARGE.refused
         read = await self._read_items(request)
         messages = [one for one in read if isinstance(one, Message)]
         kept = iter(await self._store.append(messages))
-        return [result_of(one if isinstance(one, Refused) else next(kept)) for one in read]
+        for one in read:
+            fill_result(results.add(), one if isinstance(one, Refused) else next(kept))
 
     async def _read_items(self, request: v1.IngestRequest) -> Sequence[Message | Refused]:
         how = self._receiving()._replace(imported=request.imported)
@@ -131,25 +141,27 @@ class IdentityServicer:
         return read
 
 
-def result_of(answer: Receipt | Refused) -> v1.IngestResult:
+def fill_result(wire: v1.IngestResult, answer: Receipt | Refused) -> None:
     """One item's answer on the wire."""
     if isinstance(answer, Refused):
-        return v1.IngestResult(error=item_error(answer))
-    return v1.IngestResult(receipt=receipt_of(answer))
+        wire.error.CopyFrom(item_error(answer))
+    else:
+        fill_receipt(wire.receipt, answer)
 
 
-def receipt_of(receipt: Receipt) -> v1.Receipt:
-    """A receipt on the wire."""
+def fill_receipt(wire: v1.Receipt, receipt: Receipt) -> None:
+    """A receipt on the wire. Field by field: a constructor and its copy take twice as long."""
     message_id, outcome, person_id, absorbed, duplicate, notices = receipt
-    wire = v1.Receipt(message_id=message_id, outcome=outcome.value, person_id=person_id)  # type: ignore[arg-type]
+    wire.message_id = message_id
+    wire.outcome = int(outcome)  # type: ignore[assignment]
+    wire.person_id = person_id
     if absorbed:
         wire.absorbed_person_ids.extend(absorbed)
     if duplicate:
         wire.duplicate = True
     for notice in notices:
         wire.warnings.add(
-            reason=notice.reason.value,
+            reason=int(notice.reason),
             message=notice.sentence,
             metadata=dict(notice.metadata),
         )
-    return wire

@@ -6,6 +6,7 @@ group: beside a busy event loop each statement is a fight for the interpreter's 
 
 import sqlite3
 from collections.abc import Iterable, Sequence
+from operator import attrgetter
 
 from sameas_service.domain import notices
 from sameas_service.domain.errors import Reason, Refused
@@ -15,7 +16,7 @@ from sameas_service.store.sqlite import ledger
 from sameas_service.store.sqlite.holders import persons_of_messages
 from sameas_service.store.sqlite.profiling import Profiling
 from sameas_service.store.sqlite.rows import Rows
-from sameas_service.store.sqlite.subject import Verdict, Workspace, person_id
+from sameas_service.store.sqlite.subject import Subject, Verdict, Workspace, person_id
 from sameas_service.store.sqlite.timelines import Timelines
 from sameas_service.store.sqlite.users import Users
 
@@ -58,17 +59,18 @@ class _Group:
         next_seq, self._next_user, self._next_device = ledger.counters(connection)
         self._users = Users(connection, workspace.id, workspace.name)
         self._rows = Rows(connection, workspace, self._users, next_seq)
+        self._persons: dict[Subject, str] = {}
         self._timelines = Timelines(connection, workspace, self._users, self._rows)
 
     def append(self, fresh: Sequence[Message]) -> list[Receipt]:
         """Takes the messages; one receipt each."""
         self._load(fresh)
-        ordered = sorted(fresh, key=lambda m: m.position)
-        relinked = self._link([m for m in ordered if m.is_link])
+        ordered = sorted(fresh, key=attrgetter("position"))
+        relinked = self._link([m for m in ordered if m.source is not None])
         for message in ordered:
-            if message.device is None and not message.is_link:
+            if message.device is None and message.source is None:
                 self._take(message)
-        self._timelines.take(m for m in ordered if m.device is not None)
+        self._timelines.take([m for m in ordered if m.device is not None])
         self._timelines.save()
         self._warn_of_aliases([m for m in fresh if m.kind is Kind.ALIAS])
         verdicts = self._rows.verdicts
@@ -93,7 +95,7 @@ class _Group:
         verdict = Verdict(message, user)
         if self._users.greet(message.user):
             verdict.outcome = Outcome.CREATED
-        self._rows.keep(verdict, None)
+        self._rows.keep(verdict, None, user)
 
     def _link(self, links: Iterable[Message]) -> set[int]:
         """Takes links; gives the users who are or were canonical of what they changed."""
@@ -108,7 +110,7 @@ class _Group:
             if changed:
                 verdict.outcome = Outcome.LINKED
                 verdict.absorbed = self._users.absorbed(changed)
-            self._rows.keep(verdict, None)
+            self._rows.keep(verdict, None, target, source)
             relinked |= changed
         return relinked
 
@@ -127,13 +129,18 @@ class _Group:
                 self._rows.verdicts[message.message_id].notices.append(notice)
 
     def _receipt(self, verdict: Verdict) -> Receipt:
-        person = person_id(verdict.subject, self._workspace, self._users)
+        message, subject = verdict.message, verdict.subject
+        person = self._persons.get(subject)
+        if person is None:
+            person = person_id(subject, self._workspace, self._users)
+            self._persons[subject] = person
         return Receipt(
-            verdict.message.message_id,
+            message.position.message_id,
             verdict.outcome,
             person,
             tuple(verdict.absorbed),
-            notices=(*verdict.message.notices, *verdict.notices),
+            False,  # noqa: FBT003  (by position, since this runs for each message)
+            message.notices + tuple(verdict.notices),
         )
 
 

@@ -4,7 +4,7 @@ import sqlite3
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
-from sameas_service.domain.message import Kind, Message
+from sameas_service.domain.message import Kind, Message, Position
 from sameas_service.domain.receipt import Outcome
 from sameas_service.store.sqlite.connection import Insert, as_json, one
 
@@ -83,39 +83,44 @@ def insert(connection: sqlite3.Connection, rows: list[tuple[Any, ...]]) -> None:
     _INSERT.run(connection, rows)
 
 
-def row_of(
+def row_of(  # noqa: PLR0913  (it is what a row has)
     seq: int,
     workspace: int,
     message: Message,
-    ids: tuple[int | None, int | None, int | None],
+    device: int | None,
+    user: int | None,
+    source: int | None,
     outcome: Outcome,
 ) -> tuple[Any, ...]:
     """A message as a row, with the surrogates of its device, user and source."""
+    kind, (at, message_id), received_at, _, _, _, event, payload, context, *rest = message
+    client_time, sent_at, _ = rest
     return (
         seq,
         workspace,
-        message.message_id,
-        message.kind.value,
-        message.position.at,
-        *ids,
+        message_id,
+        int(kind),
+        at,
+        device,
+        user,
+        source,
         None,
-        message.client_time,
-        message.sent_at,
-        message.received_at,
-        outcome.value,
+        client_time,
+        sent_at,
+        received_at,
+        int(outcome),
         int(message.has_operations),
-        message.event,
-        message.payload,
-        message.context,
+        event,
+        payload,
+        context,
     )
 
 
 def message_of(row: Sequence[Any]) -> Message:
     """A message from its row as JSON."""
     return Message(
-        message_id=row[0],
         kind=Kind(row[1]),
-        event_time=row[2] // 2,
+        position=Position(row[2], row[0]),
         received_at=row[3],
         device=row[4],
         user=row[5],

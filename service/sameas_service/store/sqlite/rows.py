@@ -30,15 +30,18 @@ class Rows:
         self._persons: list[tuple[Any, ...]] = []
         self.verdicts: dict[str, Verdict] = {}
 
-    def keep(self, verdict: Verdict, device: int | None) -> None:
-        """Puts a message into the ledger."""
+    def keep(
+        self, verdict: Verdict, device: int | None, user: int | None, source: int | None = None
+    ) -> None:
+        """Puts a message into the ledger, with the surrogates of what it names."""
         message = verdict.message
-        ids = (device, self._users.id_of(message.user), self._users.id_of(message.source))
         self._messages.append(
-            ledger.row_of(self._next_seq, self._workspace.id, message, ids, verdict.outcome)
+            ledger.row_of(
+                self._next_seq, self._workspace.id, message, device, user, source, verdict.outcome
+            )
         )
         self._next_seq += 1
-        self.verdicts[message.message_id] = verdict
+        self.verdicts[message.position.message_id] = verdict
 
     def open_segment(self, segment: Segment) -> None:
         """Remembers what the id of a segment's anonymous person stands for."""

@@ -115,28 +115,25 @@ class Timelines:
         return Placed(message.position, user, message.kind is Kind.RESET)
 
     def _advance(self, device: Device, message: Message, placed: Placed) -> None:
-        former, is_new = device.owner, device.segment_is_new
-        segment = Segment(device.id, device.name, device.segment)
+        former, start, is_new = device.owner, device.segment, device.segment_is_new
         put = advance(device, placed, self._workspace.session_gap)
-        if put is not None:
-            self._puts.append((device.id, put))
-            self._touch(device, [former, placed.user], [segment])
-        owner = former if placed.is_reset else device.owner
-        verdict = Verdict(message, self._subject(placed, owner, segment))
+        subject = former if placed.user is None else placed.user
+        if put is None:
+            holder = Segment(device.id, device.name, start) if subject is None else subject
+            created = is_new and subject is None
+            outcome = Outcome.CREATED if created else Outcome.UNCHANGED
+            self._keep(device, Verdict(message, holder, outcome), placed)
+            return
+        segment = Segment(device.id, device.name, start)
+        verdict = Verdict(message, segment if subject is None else subject)
+        self._puts.append((device.id, put))
+        self._touch(device, [former, placed.user], [segment])
         if placed.is_reset:
             self._rows.open_segment(segment._replace(start=device.segment))
             verdict.outcome = Outcome.RESET
-        elif placed.is_claim:
+        else:
             self._claimed(verdict, former, segment, is_new=is_new)
-        elif is_new and owner is None:
-            verdict.outcome = Outcome.CREATED
-        self._keep(device, verdict)
-
-    def _subject(self, placed: Placed, owner: int | None, segment: Segment) -> Subject:
-        """Whom a message belongs to: the user that it names, or else the owner there."""
-        if placed.user is not None:
-            return placed.user
-        return segment if owner is None else owner
+        self._keep(device, verdict, placed)
 
     def _claimed(
         self, verdict: Verdict, former: int | None, segment: Segment, *, is_new: bool
@@ -236,7 +233,7 @@ class Timelines:
             segments = [segment, segment._replace(start=after(placed.position))]
             self._touch(device, [*runs.owners, placed.user], segments)
         _arrived_late(device, placed)
-        self._keep(device, verdict)
+        self._keep(device, verdict, placed)
 
     def _late_subject(self, one: Late, plan: Plan, segment: Segment) -> Subject:
         if one.placed.user is not None:
@@ -256,11 +253,10 @@ class Timelines:
             self.touched |= {owner for owner in owners if owner is not None}
             self.touched |= set(segments)
 
-    def _keep(self, device: Device, verdict: Verdict) -> None:
-        message = verdict.message
-        if message.user is None and message.has_operations:
+    def _keep(self, device: Device, verdict: Verdict, placed: Placed) -> None:
+        if placed.user is None and verdict.message.has_operations:
             device.has_operations = True
-        self._rows.keep(verdict, device.id)
+        self._rows.keep(verdict, device.id, placed.user)
 
 
 def _arrived_late(device: Device, placed: Placed) -> None:
