@@ -4,11 +4,11 @@ import re
 import statistics
 import subprocess
 import sys
-import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from sameas import v1
+from sameas.ids import new_message_id
 
 from tests.bench import h2
 from tests.bench.results import Result, ratio
@@ -40,7 +40,7 @@ def track_bodies(count: int) -> list[bytes]:
     """Track calls from 1,000 devices, with an id each."""
     return [
         v1.TrackRequest(
-            message_id=str(uuid.uuid4()),
+            message_id=new_message_id(),
             anonymous_id=f"device-{index % 1000:032d}",
             event="product_view",
             properties_json='{"platform":"tablet","session":"sess_003228"}',

@@ -91,8 +91,12 @@ class IdentityServicer:
         try:
             async for request in requests:
                 await waiting.put(asyncio.create_task(self._keep_streamed(request)))
-        finally:
+        except Exception:
             await waiting.put(None)
+            raise
+        # Not when cancelled: then nobody takes from the queue, and a full one would hold
+        # this task for ever.
+        await waiting.put(None)
 
     async def _keep_streamed(
         self, request: v1.IngestStreamRequest | Unread

@@ -109,7 +109,7 @@ class _Group:
             verdict = Verdict(message, target)
             if changed:
                 verdict.outcome = Outcome.LINKED
-                verdict.absorbed = self._users.absorbed(changed)
+                verdict.absorbed = tuple(self._users.absorbed(changed))
             self._rows.keep(verdict, None, target, source)
             relinked |= changed
         return relinked
@@ -126,7 +126,7 @@ class _Group:
         for (message, source), first in zip(wanted, firsts, strict=True):
             if first is not None and message.user is not None:
                 notice = notices.alias_repeated(message.user, source, first)
-                self._rows.verdicts[message.message_id].notices.append(notice)
+                self._rows.verdicts[message.message_id].notices += (notice,)
 
     def _receipt(self, verdict: Verdict) -> Receipt:
         message, subject = verdict.message, verdict.subject
@@ -138,9 +138,9 @@ class _Group:
             message.position.message_id,
             verdict.outcome,
             person,
-            tuple(verdict.absorbed),
+            verdict.absorbed,
             False,  # noqa: FBT003  (by position, since this runs for each message)
-            message.notices + tuple(verdict.notices),
+            message.notices + verdict.notices,
         )
 
 

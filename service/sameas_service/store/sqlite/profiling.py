@@ -123,10 +123,10 @@ def _absorb_all(verdict: Verdict, traits: dict[str, Trait]) -> bool:
 def _skip(verdict: Verdict, operation: Operation) -> None:
     notice = notices.operation_skipped(operation.action, operation.trait)
     if notice not in verdict.notices:
-        verdict.notices.append(notice)
+        verdict.notices += (notice,)
 
 
 def _count(verdict: Verdict, traits: dict[str, Trait]) -> None:
     count = sum(trait.value is not MISSING for trait in traits.values())
     if count > TRAITS_MANY:
-        verdict.notices.append(notices.traits_many(count))
+        verdict.notices += (notices.traits_many(count),)

@@ -1,6 +1,6 @@
 """Whom a message belongs to, before that has a person id."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from sameas_service.domain import person_ids
@@ -37,8 +37,8 @@ class Verdict:
     message: Message
     subject: Subject
     outcome: Outcome = Outcome.UNCHANGED
-    absorbed: list[str] = field(default_factory=list)
-    notices: list[Notice] = field(default_factory=list)
+    absorbed: tuple[str, ...] = ()
+    notices: tuple[Notice, ...] = ()
 
 
 def person_id(subject: Subject, workspace: Workspace, users: Users) -> str:

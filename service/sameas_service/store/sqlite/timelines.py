@@ -146,14 +146,14 @@ class Timelines:
         if former is not None:
             verdict.outcome = Outcome.SWITCHED
             former_name = self._users.by_id[former].name
-            verdict.notices.append(notices.device_switched(segment.name, former_name, name))
+            verdict.notices += (notices.device_switched(segment.name, former_name, name),)
         elif is_new and greeting:
             verdict.outcome = Outcome.CREATED
         else:
             verdict.outcome = Outcome.LINKED
             if not is_new:
                 anonymous = (self._workspace.name, segment.name, segment.start)
-                verdict.absorbed.append(person_ids.of_segment(*anonymous))
+                verdict.absorbed = (person_ids.of_segment(*anonymous),)
 
     def _take_round(self, late: dict[str, deque[Message]]) -> dict[str, deque[Message]]:
         """Takes of each device the next late message, and what behind it is in order.

@@ -2,11 +2,18 @@
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable, Sequence
 from queue import Empty, SimpleQueue
 from typing import Generic, NamedTuple, TypeVar
 
 from sameas_service.domain.errors import Reason, Refused
+
+PAUSE_MAX_SECONDS = 0.005
+"""How long a group waits for company at most; less than one fsync of a usual disk."""
+
+SHARED_MAX = 256
+"""From this weight on a group has company enough."""
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
@@ -73,18 +80,27 @@ class Together(Generic[Item, Answer]):
         await asyncio.to_thread(self._thread.join)
 
     def _run(self) -> None:
+        pause = 0.0
         while True:
-            group, last = self._gather()
+            group, last = self._gather(pause)
+            begin = time.monotonic()
             if group:
                 self._answer(group, self._do(group))
             if last:
                 return
+            # Work that many share is worth waiting for, as long as it took last time: then
+            # at most half the time goes into it. One caller alone, and a full load, wait
+            # for nobody.
+            shared = 1 < sum(one.weight for one in group) < SHARED_MAX
+            pause = min(time.monotonic() - begin, PAUSE_MAX_SECONDS) if shared else 0.0
 
-    def _gather(self) -> tuple[list[_Waiting[Item, Answer]], bool]:
-        """What waits now, at least one item; and whether it is the last group."""
+    def _gather(self, pause: float) -> tuple[list[_Waiting[Item, Answer]], bool]:
+        """What waits a pause after the first item; and whether it is the last group."""
         group: list[_Waiting[Item, Answer]] = []
         weight = 0
         one = self._queue.get()
+        if pause and one is not None:
+            time.sleep(pause)
         while one is not None:
             group.append(one)
             weight += one.weight
