@@ -24,52 +24,58 @@ _sym_db = _symbol_database.Default()
 
 from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from sameas.v1 import change_pb2 as sameas_dot_v1_dot_change__pb2
+from sameas.v1 import explain_pb2 as sameas_dot_v1_dot_explain__pb2
 from sameas.v1 import message_pb2 as sameas_dot_v1_dot_message__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n sameas/v1/identity_service.proto\x12\tsameas.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17sameas/v1/message.proto\"\xc9\x02\n\x0fIdentifyRequest\x12\x12\n\nmessage_id\x18\x01 \x01(\t\x12\x14\n\x0c\x61nonymous_id\x18\x02 \x01(\t\x12\x0f\n\x07user_id\x18\x03 \x01(\t\x12-\n\ttimestamp\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12+\n\x07sent_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12*\n\x07\x63ontext\x18\x06 \x01(\x0b\x32\x17.google.protobuf.StructH\x00\x12\x16\n\x0c\x63ontext_json\x18\x07 \x01(\tH\x00\x12)\n\x06traits\x18\x08 \x01(\x0b\x32\x17.google.protobuf.StructH\x01\x12\x15\n\x0btraits_json\x18\t \x01(\tH\x01\x42\x0c\n\ncontext_asB\x0b\n\ttraits_as\"7\n\x10IdentifyResponse\x12#\n\x07receipt\x18\x01 \x01(\x0b\x32\x12.sameas.v1.Receipt\"\xbe\x02\n\x0c\x41liasRequest\x12\x12\n\nmessage_id\x18\x01 \x01(\t\x12\x14\n\x0c\x61nonymous_id\x18\x02 \x01(\t\x12\x0f\n\x07user_id\x18\x03 \x01(\t\x12-\n\ttimestamp\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12+\n\x07sent_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12*\n\x07\x63ontext\x18\x06 \x01(\x0b\x32\x17.google.protobuf.StructH\x00\x12\x16\n\x0c\x63ontext_json\x18\x07 \x01(\tH\x00\x12\x1f\n\x15previous_anonymous_id\x18\x08 \x01(\tH\x01\x12\x1a\n\x10previous_user_id\x18\t \x01(\tH\x01\x42\x0c\n\ncontext_asB\x08\n\x06source\"4\n\rAliasResponse\x12#\n\x07receipt\x18\x01 \x01(\x0b\x32\x12.sameas.v1.Receipt\"\x87\x03\n\x0cTrackRequest\x12\x12\n\nmessage_id\x18\x01 \x01(\t\x12\x14\n\x0c\x61nonymous_id\x18\x02 \x01(\t\x12\x0f\n\x07user_id\x18\x03 \x01(\t\x12-\n\ttimestamp\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12+\n\x07sent_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12*\n\x07\x63ontext\x18\x06 \x01(\x0b\x32\x17.google.protobuf.StructH\x00\x12\x16\n\x0c\x63ontext_json\x18\x07 \x01(\tH\x00\x12\r\n\x05\x65vent\x18\x08 \x01(\t\x12-\n\nproperties\x18\t \x01(\x0b\x32\x17.google.protobuf.StructH\x01\x12\x19\n\x0fproperties_json\x18\n \x01(\tH\x01\x12$\n\x04kind\x18\x0b \x01(\x0e\x32\x16.sameas.v1.MessageKindB\x0c\n\ncontext_asB\x0f\n\rproperties_as\"4\n\rTrackResponse\x12#\n\x07receipt\x18\x01 \x01(\x0b\x32\x12.sameas.v1.Receipt\"\xf7\x01\n\x0cResetRequest\x12\x12\n\nmessage_id\x18\x01 \x01(\t\x12\x14\n\x0c\x61nonymous_id\x18\x02 \x01(\t\x12\x0f\n\x07user_id\x18\x03 \x01(\t\x12-\n\ttimestamp\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12+\n\x07sent_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12*\n\x07\x63ontext\x18\x06 \x01(\x0b\x32\x17.google.protobuf.StructH\x00\x12\x16\n\x0c\x63ontext_json\x18\x07 \x01(\tH\x00\x42\x0c\n\ncontext_as\"4\n\rResetResponse\x12#\n\x07receipt\x18\x01 \x01(\x0b\x32\x12.sameas.v1.Receipt\"\xdf\x02\n\x14UpdateProfileRequest\x12\x12\n\nmessage_id\x18\x01 \x01(\t\x12\x14\n\x0c\x61nonymous_id\x18\x02 \x01(\t\x12\x0f\n\x07user_id\x18\x03 \x01(\t\x12-\n\ttimestamp\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12+\n\x07sent_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12*\n\x07\x63ontext\x18\x06 \x01(\x0b\x32\x17.google.protobuf.StructH\x00\x12\x16\n\x0c\x63ontext_json\x18\x07 \x01(\tH\x00\x12\x32\n\noperations\x18\x08 \x01(\x0b\x32\x1c.sameas.v1.ProfileOperationsH\x01\x12\x19\n\x0foperations_json\x18\t \x01(\tH\x01\x42\x0c\n\ncontext_asB\x0f\n\roperations_as\"<\n\x15UpdateProfileResponse\x12#\n\x07receipt\x18\x01 \x01(\x0b\x32\x12.sameas.v1.Receipt\"\x8c\x01\n\x0cMergeMessage\x12\x12\n\nmessage_id\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12\x18\n\x10previous_user_id\x18\x03 \x01(\t\x12-\n\ttimestamp\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06reason\x18\x05 \x01(\t\"\xb0\x01\n\rUnlinkMessage\x12\x12\n\nmessage_id\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12\x16\n\x0c\x61nonymous_id\x18\x03 \x01(\tH\x00\x12\x1a\n\x10previous_user_id\x18\x04 \x01(\tH\x00\x12-\n\ttimestamp\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06reason\x18\x06 \x01(\tB\x07\n\x05other\"\x84\x03\n\nIngestItem\x12.\n\x08identify\x18\x01 \x01(\x0b\x32\x1a.sameas.v1.IdentifyRequestH\x00\x12(\n\x05\x61lias\x18\x02 \x01(\x0b\x32\x17.sameas.v1.AliasRequestH\x00\x12(\n\x05track\x18\x03 \x01(\x0b\x32\x17.sameas.v1.TrackRequestH\x00\x12(\n\x05reset\x18\x04 \x01(\x0b\x32\x17.sameas.v1.ResetRequestH\x00\x12\x39\n\x0eupdate_profile\x18\x05 \x01(\x0b\x32\x1f.sameas.v1.UpdateProfileRequestH\x00\x12(\n\x05merge\x18\x06 \x01(\x0b\x32\x17.sameas.v1.MergeMessageH\x00\x12*\n\x06unlink\x18\x07 \x01(\x0b\x32\x18.sameas.v1.UnlinkMessageH\x00\x12/\n\x0breceived_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x06\n\x04\x63\x61ll\"t\n\rIngestRequest\x12$\n\x05items\x18\x01 \x03(\x0b\x32\x15.sameas.v1.IngestItem\x12+\n\x07sent_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08imported\x18\x03 \x01(\x08\":\n\x0eIngestResponse\x12(\n\x07results\x18\x01 \x03(\x0b\x32\x17.sameas.v1.IngestResult\"f\n\x0cIngestResult\x12%\n\x07receipt\x18\x01 \x01(\x0b\x32\x12.sameas.v1.ReceiptH\x00\x12%\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x14.sameas.v1.ItemErrorH\x00\x42\x08\n\x06result\">\n\x13IngestStreamRequest\x12\'\n\x05\x62\x61tch\x18\x01 \x01(\x0b\x32\x18.sameas.v1.IngestRequest\"e\n\x14IngestStreamResponse\x12(\n\x07results\x18\x01 \x03(\x0b\x32\x17.sameas.v1.IngestResult\x12#\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x14.sameas.v1.ItemError2\xf2\x03\n\x0fIdentityService\x12\x43\n\x08Identify\x12\x1a.sameas.v1.IdentifyRequest\x1a\x1b.sameas.v1.IdentifyResponse\x12:\n\x05\x41lias\x12\x17.sameas.v1.AliasRequest\x1a\x18.sameas.v1.AliasResponse\x12:\n\x05Track\x12\x17.sameas.v1.TrackRequest\x1a\x18.sameas.v1.TrackResponse\x12:\n\x05Reset\x12\x17.sameas.v1.ResetRequest\x1a\x18.sameas.v1.ResetResponse\x12R\n\rUpdateProfile\x12\x1f.sameas.v1.UpdateProfileRequest\x1a .sameas.v1.UpdateProfileResponse\x12=\n\x06Ingest\x12\x18.sameas.v1.IngestRequest\x1a\x19.sameas.v1.IngestResponse\x12S\n\x0cIngestStream\x12\x1e.sameas.v1.IngestStreamRequest\x1a\x1f.sameas.v1.IngestStreamResponse(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n sameas/v1/identity_service.proto\x12\tsameas.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16sameas/v1/change.proto\x1a\x17sameas/v1/explain.proto\x1a\x17sameas/v1/message.proto\"\xe0\x02\n\x0fIdentifyRequest\x12\x12\n\nmessage_id\x18\x01 \x01(\t\x12\x14\n\x0c\x61nonymous_id\x18\x02 \x01(\t\x12\x0f\n\x07user_id\x18\x03 \x01(\t\x12-\n\ttimestamp\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12+\n\x07sent_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12*\n\x07\x63ontext\x18\x06 \x01(\x0b\x32\x17.google.protobuf.StructH\x00\x12\x16\n\x0c\x63ontext_json\x18\x07 \x01(\tH\x00\x12)\n\x06traits\x18\x08 \x01(\x0b\x32\x17.google.protobuf.StructH\x01\x12\x15\n\x0btraits_json\x18\t \x01(\tH\x01\x12\x15\n\rvalidate_only\x18\x0f \x01(\x08\x42\x0c\n\ncontext_asB\x0b\n\ttraits_as\"\\\n\x10IdentifyResponse\x12#\n\x07receipt\x18\x01 \x01(\x0b\x32\x12.sameas.v1.Receipt\x12#\n\x07preview\x18\x02 \x01(\x0b\x32\x12.sameas.v1.Preview\"\xd5\x02\n\x0c\x41liasRequest\x12\x12\n\nmessage_id\x18\x01 \x01(\t\x12\x14\n\x0c\x61nonymous_id\x18\x02 \x01(\t\x12\x0f\n\x07user_id\x18\x03 \x01(\t\x12-\n\ttimestamp\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12+\n\x07sent_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12*\n\x07\x63ontext\x18\x06 \x01(\x0b\x32\x17.google.protobuf.StructH\x00\x12\x16\n\x0c\x63ontext_json\x18\x07 \x01(\tH\x00\x12\x1f\n\x15previous_anonymous_id\x18\x08 \x01(\tH\x01\x12\x1a\n\x10previous_user_id\x18\t \x01(\tH\x01\x12\x15\n\rvalidate_only\x18\x0f \x01(\x08\x42\x0c\n\ncontext_asB\x08\n\x06source\"Y\n\rAliasResponse\x12#\n\x07receipt\x18\x01 \x01(\x0b\x32\x12.sameas.v1.Receipt\x12#\n\x07preview\x18\x02 \x01(\x0b\x32\x12.sameas.v1.Preview\"\x9e\x03\n\x0cTrackRequest\x12\x12\n\nmessage_id\x18\x01 \x01(\t\x12\x14\n\x0c\x61nonymous_id\x18\x02 \x01(\t\x12\x0f\n\x07user_id\x18\x03 \x01(\t\x12-\n\ttimestamp\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12+\n\x07sent_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12*\n\x07\x63ontext\x18\x06 \x01(\x0b\x32\x17.google.protobuf.StructH\x00\x12\x16\n\x0c\x63ontext_json\x18\x07 \x01(\tH\x00\x12\r\n\x05\x65vent\x18\x08 \x01(\t\x12-\n\nproperties\x18\t \x01(\x0b\x32\x17.google.protobuf.StructH\x01\x12\x19\n\x0fproperties_json\x18\n \x01(\tH\x01\x12$\n\x04kind\x18\x0b \x01(\x0e\x32\x16.sameas.v1.MessageKind\x12\x15\n\rvalidate_only\x18\x0f \x01(\x08\x42\x0c\n\ncontext_asB\x0f\n\rproperties_as\"Y\n\rTrackResponse\x12#\n\x07receipt\x18\x01 \x01(\x0b\x32\x12.sameas.v1.Receipt\x12#\n\x07preview\x18\x02 \x01(\x0b\x32\x12.sameas.v1.Preview\"\x8e\x02\n\x0cResetRequest\x12\x12\n\nmessage_id\x18\x01 \x01(\t\x12\x14\n\x0c\x61nonymous_id\x18\x02 \x01(\t\x12\x0f\n\x07user_id\x18\x03 \x01(\t\x12-\n\ttimestamp\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12+\n\x07sent_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12*\n\x07\x63ontext\x18\x06 \x01(\x0b\x32\x17.google.protobuf.StructH\x00\x12\x16\n\x0c\x63ontext_json\x18\x07 \x01(\tH\x00\x12\x15\n\rvalidate_only\x18\x0f \x01(\x08\x42\x0c\n\ncontext_as\"Y\n\rResetResponse\x12#\n\x07receipt\x18\x01 \x01(\x0b\x32\x12.sameas.v1.Receipt\x12#\n\x07preview\x18\x02 \x01(\x0b\x32\x12.sameas.v1.Preview\"\xf6\x02\n\x14UpdateProfileRequest\x12\x12\n\nmessage_id\x18\x01 \x01(\t\x12\x14\n\x0c\x61nonymous_id\x18\x02 \x01(\t\x12\x0f\n\x07user_id\x18\x03 \x01(\t\x12-\n\ttimestamp\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12+\n\x07sent_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12*\n\x07\x63ontext\x18\x06 \x01(\x0b\x32\x17.google.protobuf.StructH\x00\x12\x16\n\x0c\x63ontext_json\x18\x07 \x01(\tH\x00\x12\x32\n\noperations\x18\x08 \x01(\x0b\x32\x1c.sameas.v1.ProfileOperationsH\x01\x12\x19\n\x0foperations_json\x18\t \x01(\tH\x01\x12\x15\n\rvalidate_only\x18\x0f \x01(\x08\x42\x0c\n\ncontext_asB\x0f\n\roperations_as\"a\n\x15UpdateProfileResponse\x12#\n\x07receipt\x18\x01 \x01(\x0b\x32\x12.sameas.v1.Receipt\x12#\n\x07preview\x18\x02 \x01(\x0b\x32\x12.sameas.v1.Preview\"\xa3\x01\n\x0cMergeRequest\x12\x12\n\nmessage_id\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12\x18\n\x10previous_user_id\x18\x03 \x01(\t\x12-\n\ttimestamp\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06reason\x18\x05 \x01(\t\x12\x15\n\rvalidate_only\x18\x0f \x01(\x08\"Y\n\rMergeResponse\x12#\n\x07receipt\x18\x01 \x01(\x0b\x32\x12.sameas.v1.Receipt\x12#\n\x07preview\x18\x02 \x01(\x0b\x32\x12.sameas.v1.Preview\"\xc7\x01\n\rUnlinkRequest\x12\x12\n\nmessage_id\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12\x16\n\x0c\x61nonymous_id\x18\x03 \x01(\tH\x00\x12\x1a\n\x10previous_user_id\x18\x04 \x01(\tH\x00\x12-\n\ttimestamp\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06reason\x18\x06 \x01(\t\x12\x15\n\rvalidate_only\x18\x0f \x01(\x08\x42\x07\n\x05other\"\x81\x01\n\x0eUnlinkResponse\x12#\n\x07receipt\x18\x01 \x01(\x0b\x32\x12.sameas.v1.Receipt\x12#\n\x07preview\x18\x02 \x01(\x0b\x32\x12.sameas.v1.Preview\x12%\n\x05\x63hain\x18\x03 \x03(\x0b\x32\x16.sameas.v1.ExplainStep\"\x84\x03\n\nIngestItem\x12.\n\x08identify\x18\x01 \x01(\x0b\x32\x1a.sameas.v1.IdentifyRequestH\x00\x12(\n\x05\x61lias\x18\x02 \x01(\x0b\x32\x17.sameas.v1.AliasRequestH\x00\x12(\n\x05track\x18\x03 \x01(\x0b\x32\x17.sameas.v1.TrackRequestH\x00\x12(\n\x05reset\x18\x04 \x01(\x0b\x32\x17.sameas.v1.ResetRequestH\x00\x12\x39\n\x0eupdate_profile\x18\x05 \x01(\x0b\x32\x1f.sameas.v1.UpdateProfileRequestH\x00\x12(\n\x05merge\x18\x06 \x01(\x0b\x32\x17.sameas.v1.MergeRequestH\x00\x12*\n\x06unlink\x18\x07 \x01(\x0b\x32\x18.sameas.v1.UnlinkRequestH\x00\x12/\n\x0breceived_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x06\n\x04\x63\x61ll\"t\n\rIngestRequest\x12$\n\x05items\x18\x01 \x03(\x0b\x32\x15.sameas.v1.IngestItem\x12+\n\x07sent_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08imported\x18\x03 \x01(\x08\":\n\x0eIngestResponse\x12(\n\x07results\x18\x01 \x03(\x0b\x32\x17.sameas.v1.IngestResult\"f\n\x0cIngestResult\x12%\n\x07receipt\x18\x01 \x01(\x0b\x32\x12.sameas.v1.ReceiptH\x00\x12%\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x14.sameas.v1.ItemErrorH\x00\x42\x08\n\x06result\">\n\x13IngestStreamRequest\x12\'\n\x05\x62\x61tch\x18\x01 \x01(\x0b\x32\x18.sameas.v1.IngestRequest\"e\n\x14IngestStreamResponse\x12(\n\x07results\x18\x01 \x03(\x0b\x32\x17.sameas.v1.IngestResult\x12#\n\x05\x65rror\x18\x02 \x01(\x0b\x32\x14.sameas.v1.ItemError2\xed\x04\n\x0fIdentityService\x12\x43\n\x08Identify\x12\x1a.sameas.v1.IdentifyRequest\x1a\x1b.sameas.v1.IdentifyResponse\x12:\n\x05\x41lias\x12\x17.sameas.v1.AliasRequest\x1a\x18.sameas.v1.AliasResponse\x12:\n\x05Track\x12\x17.sameas.v1.TrackRequest\x1a\x18.sameas.v1.TrackResponse\x12:\n\x05Reset\x12\x17.sameas.v1.ResetRequest\x1a\x18.sameas.v1.ResetResponse\x12R\n\rUpdateProfile\x12\x1f.sameas.v1.UpdateProfileRequest\x1a .sameas.v1.UpdateProfileResponse\x12:\n\x05Merge\x12\x17.sameas.v1.MergeRequest\x1a\x18.sameas.v1.MergeResponse\x12=\n\x06Unlink\x12\x18.sameas.v1.UnlinkRequest\x1a\x19.sameas.v1.UnlinkResponse\x12=\n\x06Ingest\x12\x18.sameas.v1.IngestRequest\x1a\x19.sameas.v1.IngestResponse\x12S\n\x0cIngestStream\x12\x1e.sameas.v1.IngestStreamRequest\x1a\x1f.sameas.v1.IngestStreamResponse(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'sameas.v1.identity_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_IDENTIFYREQUEST']._serialized_start=136
-  _globals['_IDENTIFYREQUEST']._serialized_end=465
-  _globals['_IDENTIFYRESPONSE']._serialized_start=467
-  _globals['_IDENTIFYRESPONSE']._serialized_end=522
-  _globals['_ALIASREQUEST']._serialized_start=525
-  _globals['_ALIASREQUEST']._serialized_end=843
-  _globals['_ALIASRESPONSE']._serialized_start=845
-  _globals['_ALIASRESPONSE']._serialized_end=897
-  _globals['_TRACKREQUEST']._serialized_start=900
-  _globals['_TRACKREQUEST']._serialized_end=1291
-  _globals['_TRACKRESPONSE']._serialized_start=1293
-  _globals['_TRACKRESPONSE']._serialized_end=1345
-  _globals['_RESETREQUEST']._serialized_start=1348
-  _globals['_RESETREQUEST']._serialized_end=1595
-  _globals['_RESETRESPONSE']._serialized_start=1597
-  _globals['_RESETRESPONSE']._serialized_end=1649
-  _globals['_UPDATEPROFILEREQUEST']._serialized_start=1652
-  _globals['_UPDATEPROFILEREQUEST']._serialized_end=2003
-  _globals['_UPDATEPROFILERESPONSE']._serialized_start=2005
-  _globals['_UPDATEPROFILERESPONSE']._serialized_end=2065
-  _globals['_MERGEMESSAGE']._serialized_start=2068
-  _globals['_MERGEMESSAGE']._serialized_end=2208
-  _globals['_UNLINKMESSAGE']._serialized_start=2211
-  _globals['_UNLINKMESSAGE']._serialized_end=2387
-  _globals['_INGESTITEM']._serialized_start=2390
-  _globals['_INGESTITEM']._serialized_end=2778
-  _globals['_INGESTREQUEST']._serialized_start=2780
-  _globals['_INGESTREQUEST']._serialized_end=2896
-  _globals['_INGESTRESPONSE']._serialized_start=2898
-  _globals['_INGESTRESPONSE']._serialized_end=2956
-  _globals['_INGESTRESULT']._serialized_start=2958
-  _globals['_INGESTRESULT']._serialized_end=3060
-  _globals['_INGESTSTREAMREQUEST']._serialized_start=3062
-  _globals['_INGESTSTREAMREQUEST']._serialized_end=3124
-  _globals['_INGESTSTREAMRESPONSE']._serialized_start=3126
-  _globals['_INGESTSTREAMRESPONSE']._serialized_end=3227
-  _globals['_IDENTITYSERVICE']._serialized_start=3230
-  _globals['_IDENTITYSERVICE']._serialized_end=3728
+  _globals['_IDENTIFYREQUEST']._serialized_start=185
+  _globals['_IDENTIFYREQUEST']._serialized_end=537
+  _globals['_IDENTIFYRESPONSE']._serialized_start=539
+  _globals['_IDENTIFYRESPONSE']._serialized_end=631
+  _globals['_ALIASREQUEST']._serialized_start=634
+  _globals['_ALIASREQUEST']._serialized_end=975
+  _globals['_ALIASRESPONSE']._serialized_start=977
+  _globals['_ALIASRESPONSE']._serialized_end=1066
+  _globals['_TRACKREQUEST']._serialized_start=1069
+  _globals['_TRACKREQUEST']._serialized_end=1483
+  _globals['_TRACKRESPONSE']._serialized_start=1485
+  _globals['_TRACKRESPONSE']._serialized_end=1574
+  _globals['_RESETREQUEST']._serialized_start=1577
+  _globals['_RESETREQUEST']._serialized_end=1847
+  _globals['_RESETRESPONSE']._serialized_start=1849
+  _globals['_RESETRESPONSE']._serialized_end=1938
+  _globals['_UPDATEPROFILEREQUEST']._serialized_start=1941
+  _globals['_UPDATEPROFILEREQUEST']._serialized_end=2315
+  _globals['_UPDATEPROFILERESPONSE']._serialized_start=2317
+  _globals['_UPDATEPROFILERESPONSE']._serialized_end=2414
+  _globals['_MERGEREQUEST']._serialized_start=2417
+  _globals['_MERGEREQUEST']._serialized_end=2580
+  _globals['_MERGERESPONSE']._serialized_start=2582
+  _globals['_MERGERESPONSE']._serialized_end=2671
+  _globals['_UNLINKREQUEST']._serialized_start=2674
+  _globals['_UNLINKREQUEST']._serialized_end=2873
+  _globals['_UNLINKRESPONSE']._serialized_start=2876
+  _globals['_UNLINKRESPONSE']._serialized_end=3005
+  _globals['_INGESTITEM']._serialized_start=3008
+  _globals['_INGESTITEM']._serialized_end=3396
+  _globals['_INGESTREQUEST']._serialized_start=3398
+  _globals['_INGESTREQUEST']._serialized_end=3514
+  _globals['_INGESTRESPONSE']._serialized_start=3516
+  _globals['_INGESTRESPONSE']._serialized_end=3574
+  _globals['_INGESTRESULT']._serialized_start=3576
+  _globals['_INGESTRESULT']._serialized_end=3678
+  _globals['_INGESTSTREAMREQUEST']._serialized_start=3680
+  _globals['_INGESTSTREAMREQUEST']._serialized_end=3742
+  _globals['_INGESTSTREAMRESPONSE']._serialized_start=3744
+  _globals['_INGESTSTREAMRESPONSE']._serialized_end=3845
+  _globals['_IDENTITYSERVICE']._serialized_start=3848
+  _globals['_IDENTITYSERVICE']._serialized_end=4469
 # @@protoc_insertion_point(module_scope)

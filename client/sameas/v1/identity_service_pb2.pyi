@@ -9,6 +9,8 @@ from google.protobuf import message as _message
 from google.protobuf import struct_pb2 as _struct_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from sameas.v1 import change_pb2 as _change_pb2
+from sameas.v1 import explain_pb2 as _explain_pb2
 from sameas.v1 import message_pb2 as _message_pb2
 import builtins as _builtins
 import sys
@@ -36,6 +38,7 @@ class IdentifyRequest(_message.Message):
     CONTEXT_JSON_FIELD_NUMBER: _builtins.int
     TRAITS_FIELD_NUMBER: _builtins.int
     TRAITS_JSON_FIELD_NUMBER: _builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     message_id: _builtins.str
     """Unique id of this logical call; see the service."""
     anonymous_id: _builtins.str
@@ -46,6 +49,8 @@ class IdentifyRequest(_message.Message):
     """As JSON text."""
     traits_json: _builtins.str
     """As JSON text."""
+    validate_only: _builtins.bool
+    """True to be told what the call would do, and nothing is kept. Not in a batch."""
     @_builtins.property
     def timestamp(self) -> _timestamp_pb2.Timestamp:
         """When it happened; see the service."""
@@ -74,10 +79,11 @@ class IdentifyRequest(_message.Message):
         context_json: _builtins.str = ...,
         traits: _struct_pb2.Struct | None = ...,
         traits_json: _builtins.str = ...,
+        validate_only: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "context_as", b"context_as", "context_json", b"context_json", "sent_at", b"sent_at", "timestamp", b"timestamp", "traits", b"traits", "traits_as", b"traits_as", "traits_json", b"traits_json"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["anonymous_id", b"anonymous_id", "context", b"context", "context_as", b"context_as", "context_json", b"context_json", "message_id", b"message_id", "sent_at", b"sent_at", "timestamp", b"timestamp", "traits", b"traits", "traits_as", b"traits_as", "traits_json", b"traits_json", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["anonymous_id", b"anonymous_id", "context", b"context", "context_as", b"context_as", "context_json", b"context_json", "message_id", b"message_id", "sent_at", b"sent_at", "timestamp", b"timestamp", "traits", b"traits", "traits_as", b"traits_as", "traits_json", b"traits_json", "user_id", b"user_id", "validate_only", b"validate_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_context_as: _TypeAlias = _typing.Literal["context", "context_json"]  # noqa: Y015
     _WhichOneofArgType_context_as: _TypeAlias = _typing.Literal["context_as", b"context_as"]  # noqa: Y015
@@ -97,18 +103,24 @@ class IdentifyResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     RECEIPT_FIELD_NUMBER: _builtins.int
+    PREVIEW_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def receipt(self) -> _message_pb2.Receipt:
-        """What became of the message."""
+        """What became of the message. With `validate_only`, what would become of it."""
+
+    @_builtins.property
+    def preview(self) -> _change_pb2.Preview:
+        """With `validate_only`, what would change; absent otherwise."""
 
     def __init__(
         self,
         *,
         receipt: _message_pb2.Receipt | None = ...,
+        preview: _change_pb2.Preview | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["receipt", b"receipt"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["preview", b"preview", "receipt", b"receipt"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["receipt", b"receipt"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["preview", b"preview", "receipt", b"receipt"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -129,6 +141,7 @@ class AliasRequest(_message.Message):
     CONTEXT_JSON_FIELD_NUMBER: _builtins.int
     PREVIOUS_ANONYMOUS_ID_FIELD_NUMBER: _builtins.int
     PREVIOUS_USER_ID_FIELD_NUMBER: _builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     message_id: _builtins.str
     """Unique id of this logical call; see the service."""
     anonymous_id: _builtins.str
@@ -143,6 +156,8 @@ class AliasRequest(_message.Message):
     """A former id of the same user: the two become one person, of which `user_id` stays
     the canonical user.
     """
+    validate_only: _builtins.bool
+    """True to be told what the call would do, and nothing is kept. Not in a batch."""
     @_builtins.property
     def timestamp(self) -> _timestamp_pb2.Timestamp:
         """When it happened; see the service."""
@@ -167,10 +182,11 @@ class AliasRequest(_message.Message):
         context_json: _builtins.str = ...,
         previous_anonymous_id: _builtins.str = ...,
         previous_user_id: _builtins.str = ...,
+        validate_only: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "context_as", b"context_as", "context_json", b"context_json", "previous_anonymous_id", b"previous_anonymous_id", "previous_user_id", b"previous_user_id", "sent_at", b"sent_at", "source", b"source", "timestamp", b"timestamp"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["anonymous_id", b"anonymous_id", "context", b"context", "context_as", b"context_as", "context_json", b"context_json", "message_id", b"message_id", "previous_anonymous_id", b"previous_anonymous_id", "previous_user_id", b"previous_user_id", "sent_at", b"sent_at", "source", b"source", "timestamp", b"timestamp", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["anonymous_id", b"anonymous_id", "context", b"context", "context_as", b"context_as", "context_json", b"context_json", "message_id", b"message_id", "previous_anonymous_id", b"previous_anonymous_id", "previous_user_id", b"previous_user_id", "sent_at", b"sent_at", "source", b"source", "timestamp", b"timestamp", "user_id", b"user_id", "validate_only", b"validate_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_context_as: _TypeAlias = _typing.Literal["context", "context_json"]  # noqa: Y015
     _WhichOneofArgType_context_as: _TypeAlias = _typing.Literal["context_as", b"context_as"]  # noqa: Y015
@@ -190,18 +206,24 @@ class AliasResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     RECEIPT_FIELD_NUMBER: _builtins.int
+    PREVIEW_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def receipt(self) -> _message_pb2.Receipt:
-        """What became of the message."""
+        """What became of the message. With `validate_only`, what would become of it."""
+
+    @_builtins.property
+    def preview(self) -> _change_pb2.Preview:
+        """With `validate_only`, what would change; absent otherwise."""
 
     def __init__(
         self,
         *,
         receipt: _message_pb2.Receipt | None = ...,
+        preview: _change_pb2.Preview | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["receipt", b"receipt"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["preview", b"preview", "receipt", b"receipt"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["receipt", b"receipt"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["preview", b"preview", "receipt", b"receipt"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -224,6 +246,7 @@ class TrackRequest(_message.Message):
     PROPERTIES_FIELD_NUMBER: _builtins.int
     PROPERTIES_JSON_FIELD_NUMBER: _builtins.int
     KIND_FIELD_NUMBER: _builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     message_id: _builtins.str
     """Unique id of this logical call; see the service."""
     anonymous_id: _builtins.str
@@ -240,6 +263,8 @@ class TrackRequest(_message.Message):
     """As JSON text."""
     kind: _message_pb2.MessageKind.ValueType
     """Track where not given; or page, screen or group. Others are refused."""
+    validate_only: _builtins.bool
+    """True to be told what the call would do, and nothing is kept. Not in a batch."""
     @_builtins.property
     def timestamp(self) -> _timestamp_pb2.Timestamp:
         """When it happened; see the service."""
@@ -270,10 +295,11 @@ class TrackRequest(_message.Message):
         properties: _struct_pb2.Struct | None = ...,
         properties_json: _builtins.str = ...,
         kind: _message_pb2.MessageKind.ValueType = ...,
+        validate_only: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "context_as", b"context_as", "context_json", b"context_json", "properties", b"properties", "properties_as", b"properties_as", "properties_json", b"properties_json", "sent_at", b"sent_at", "timestamp", b"timestamp"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["anonymous_id", b"anonymous_id", "context", b"context", "context_as", b"context_as", "context_json", b"context_json", "event", b"event", "kind", b"kind", "message_id", b"message_id", "properties", b"properties", "properties_as", b"properties_as", "properties_json", b"properties_json", "sent_at", b"sent_at", "timestamp", b"timestamp", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["anonymous_id", b"anonymous_id", "context", b"context", "context_as", b"context_as", "context_json", b"context_json", "event", b"event", "kind", b"kind", "message_id", b"message_id", "properties", b"properties", "properties_as", b"properties_as", "properties_json", b"properties_json", "sent_at", b"sent_at", "timestamp", b"timestamp", "user_id", b"user_id", "validate_only", b"validate_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_context_as: _TypeAlias = _typing.Literal["context", "context_json"]  # noqa: Y015
     _WhichOneofArgType_context_as: _TypeAlias = _typing.Literal["context_as", b"context_as"]  # noqa: Y015
@@ -293,18 +319,24 @@ class TrackResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     RECEIPT_FIELD_NUMBER: _builtins.int
+    PREVIEW_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def receipt(self) -> _message_pb2.Receipt:
-        """What became of the message."""
+        """What became of the message. With `validate_only`, what would become of it."""
+
+    @_builtins.property
+    def preview(self) -> _change_pb2.Preview:
+        """With `validate_only`, what would change; absent otherwise."""
 
     def __init__(
         self,
         *,
         receipt: _message_pb2.Receipt | None = ...,
+        preview: _change_pb2.Preview | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["receipt", b"receipt"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["preview", b"preview", "receipt", b"receipt"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["receipt", b"receipt"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["preview", b"preview", "receipt", b"receipt"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -323,6 +355,7 @@ class ResetRequest(_message.Message):
     SENT_AT_FIELD_NUMBER: _builtins.int
     CONTEXT_FIELD_NUMBER: _builtins.int
     CONTEXT_JSON_FIELD_NUMBER: _builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     message_id: _builtins.str
     """Unique id of this logical call; see the service."""
     anonymous_id: _builtins.str
@@ -331,6 +364,8 @@ class ResetRequest(_message.Message):
     """The user who used it, if known. A reset is never a claim."""
     context_json: _builtins.str
     """As JSON text."""
+    validate_only: _builtins.bool
+    """True to be told what the call would do, and nothing is kept. Not in a batch."""
     @_builtins.property
     def timestamp(self) -> _timestamp_pb2.Timestamp:
         """When it happened; see the service. Of all messages at that time, a reset is the last."""
@@ -353,10 +388,11 @@ class ResetRequest(_message.Message):
         sent_at: _timestamp_pb2.Timestamp | None = ...,
         context: _struct_pb2.Struct | None = ...,
         context_json: _builtins.str = ...,
+        validate_only: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "context_as", b"context_as", "context_json", b"context_json", "sent_at", b"sent_at", "timestamp", b"timestamp"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["anonymous_id", b"anonymous_id", "context", b"context", "context_as", b"context_as", "context_json", b"context_json", "message_id", b"message_id", "sent_at", b"sent_at", "timestamp", b"timestamp", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["anonymous_id", b"anonymous_id", "context", b"context", "context_as", b"context_as", "context_json", b"context_json", "message_id", b"message_id", "sent_at", b"sent_at", "timestamp", b"timestamp", "user_id", b"user_id", "validate_only", b"validate_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_context_as: _TypeAlias = _typing.Literal["context", "context_json"]  # noqa: Y015
     _WhichOneofArgType_context_as: _TypeAlias = _typing.Literal["context_as", b"context_as"]  # noqa: Y015
@@ -371,18 +407,24 @@ class ResetResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     RECEIPT_FIELD_NUMBER: _builtins.int
+    PREVIEW_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def receipt(self) -> _message_pb2.Receipt:
-        """What became of the message."""
+        """What became of the message. With `validate_only`, what would become of it."""
+
+    @_builtins.property
+    def preview(self) -> _change_pb2.Preview:
+        """With `validate_only`, what would change; absent otherwise."""
 
     def __init__(
         self,
         *,
         receipt: _message_pb2.Receipt | None = ...,
+        preview: _change_pb2.Preview | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["receipt", b"receipt"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["preview", b"preview", "receipt", b"receipt"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["receipt", b"receipt"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["preview", b"preview", "receipt", b"receipt"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -403,6 +445,7 @@ class UpdateProfileRequest(_message.Message):
     CONTEXT_JSON_FIELD_NUMBER: _builtins.int
     OPERATIONS_FIELD_NUMBER: _builtins.int
     OPERATIONS_JSON_FIELD_NUMBER: _builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     message_id: _builtins.str
     """Unique id of this logical call; see the service."""
     anonymous_id: _builtins.str
@@ -415,6 +458,8 @@ class UpdateProfileRequest(_message.Message):
     """As JSON text: an object with the keys `set`, `setOnce`, `unset`, `increment`,
     `append`, `union` and `remove`, each as in the message.
     """
+    validate_only: _builtins.bool
+    """True to be told what the call would do, and nothing is kept. Not in a batch."""
     @_builtins.property
     def timestamp(self) -> _timestamp_pb2.Timestamp:
         """When it happened; see the service."""
@@ -443,10 +488,11 @@ class UpdateProfileRequest(_message.Message):
         context_json: _builtins.str = ...,
         operations: _message_pb2.ProfileOperations | None = ...,
         operations_json: _builtins.str = ...,
+        validate_only: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "context_as", b"context_as", "context_json", b"context_json", "operations", b"operations", "operations_as", b"operations_as", "operations_json", b"operations_json", "sent_at", b"sent_at", "timestamp", b"timestamp"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["anonymous_id", b"anonymous_id", "context", b"context", "context_as", b"context_as", "context_json", b"context_json", "message_id", b"message_id", "operations", b"operations", "operations_as", b"operations_as", "operations_json", b"operations_json", "sent_at", b"sent_at", "timestamp", b"timestamp", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["anonymous_id", b"anonymous_id", "context", b"context", "context_as", b"context_as", "context_json", b"context_json", "message_id", b"message_id", "operations", b"operations", "operations_as", b"operations_as", "operations_json", b"operations_json", "sent_at", b"sent_at", "timestamp", b"timestamp", "user_id", b"user_id", "validate_only", b"validate_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_context_as: _TypeAlias = _typing.Literal["context", "context_json"]  # noqa: Y015
     _WhichOneofArgType_context_as: _TypeAlias = _typing.Literal["context_as", b"context_as"]  # noqa: Y015
@@ -466,26 +512,32 @@ class UpdateProfileResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     RECEIPT_FIELD_NUMBER: _builtins.int
+    PREVIEW_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def receipt(self) -> _message_pb2.Receipt:
-        """What became of the message."""
+        """What became of the message. With `validate_only`, what would become of it."""
+
+    @_builtins.property
+    def preview(self) -> _change_pb2.Preview:
+        """With `validate_only`, what would change; absent otherwise."""
 
     def __init__(
         self,
         *,
         receipt: _message_pb2.Receipt | None = ...,
+        preview: _change_pb2.Preview | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["receipt", b"receipt"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["preview", b"preview", "receipt", b"receipt"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["receipt", b"receipt"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["preview", b"preview", "receipt", b"receipt"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___UpdateProfileResponse: _TypeAlias = UpdateProfileResponse  # noqa: Y015
 
 @_typing.final
-class MergeMessage(_message.Message):
-    """A merge of two user ids, as it stands in an import."""
+class MergeRequest(_message.Message):
+    """A call of `Merge`: two user ids."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -494,17 +546,20 @@ class MergeMessage(_message.Message):
     PREVIOUS_USER_ID_FIELD_NUMBER: _builtins.int
     TIMESTAMP_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     message_id: _builtins.str
-    """Unique id of the message."""
+    """Unique id of this logical call; see the service."""
     user_id: _builtins.str
     """The user that the source joins; stays the canonical user."""
     previous_user_id: _builtins.str
-    """The user that joins."""
+    """The source: the user that joins."""
     reason: _builtins.str
-    """Why, in the words of whoever asked for it. At most 1,024 bytes."""
+    """Why, in the words of whoever asks for it; kept. At most 1,024 bytes."""
+    validate_only: _builtins.bool
+    """True to be told what the call would do, and nothing is kept."""
     @_builtins.property
     def timestamp(self) -> _timestamp_pb2.Timestamp:
-        """When the merge is dated."""
+        """When the merge is dated: in an import only; elsewhere the server dates it."""
 
     def __init__(
         self,
@@ -514,18 +569,49 @@ class MergeMessage(_message.Message):
         previous_user_id: _builtins.str = ...,
         timestamp: _timestamp_pb2.Timestamp | None = ...,
         reason: _builtins.str = ...,
+        validate_only: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["timestamp", b"timestamp"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["message_id", b"message_id", "previous_user_id", b"previous_user_id", "reason", b"reason", "timestamp", b"timestamp", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["message_id", b"message_id", "previous_user_id", b"previous_user_id", "reason", b"reason", "timestamp", b"timestamp", "user_id", b"user_id", "validate_only", b"validate_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___MergeMessage: _TypeAlias = MergeMessage  # noqa: Y015
+Global___MergeRequest: _TypeAlias = MergeRequest  # noqa: Y015
 
 @_typing.final
-class UnlinkMessage(_message.Message):
-    """An unlink of a device and a user, or of two users, as it stands in an import."""
+class MergeResponse(_message.Message):
+    """The reply to `Merge`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RECEIPT_FIELD_NUMBER: _builtins.int
+    PREVIEW_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def receipt(self) -> _message_pb2.Receipt:
+        """What became of the message. With `validate_only`, what would become of it."""
+
+    @_builtins.property
+    def preview(self) -> _change_pb2.Preview:
+        """With `validate_only`, what would change; absent otherwise."""
+
+    def __init__(
+        self,
+        *,
+        receipt: _message_pb2.Receipt | None = ...,
+        preview: _change_pb2.Preview | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["preview", b"preview", "receipt", b"receipt"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["preview", b"preview", "receipt", b"receipt"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MergeResponse: _TypeAlias = MergeResponse  # noqa: Y015
+
+@_typing.final
+class UnlinkRequest(_message.Message):
+    """A call of `Unlink`: a user, and a device or another user."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -535,8 +621,9 @@ class UnlinkMessage(_message.Message):
     PREVIOUS_USER_ID_FIELD_NUMBER: _builtins.int
     TIMESTAMP_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     message_id: _builtins.str
-    """Unique id of the message."""
+    """Unique id of this logical call; see the service."""
     user_id: _builtins.str
     """The user that is parted from the device or from the other user."""
     anonymous_id: _builtins.str
@@ -544,10 +631,14 @@ class UnlinkMessage(_message.Message):
     previous_user_id: _builtins.str
     """Another user."""
     reason: _builtins.str
-    """Why, in the words of whoever asked for it. At most 1,024 bytes."""
+    """Why, in the words of whoever asks for it; kept. At most 1,024 bytes."""
+    validate_only: _builtins.bool
+    """True to be told what the call would do, and nothing is kept."""
     @_builtins.property
     def timestamp(self) -> _timestamp_pb2.Timestamp:
-        """When the unlink is dated: claims and links of the pair up to then do not count."""
+        """When the unlink is dated: in an import only; elsewhere it is the later of the time of
+        receipt and the pair's last claim or link.
+        """
 
     def __init__(
         self,
@@ -558,16 +649,57 @@ class UnlinkMessage(_message.Message):
         previous_user_id: _builtins.str = ...,
         timestamp: _timestamp_pb2.Timestamp | None = ...,
         reason: _builtins.str = ...,
+        validate_only: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["anonymous_id", b"anonymous_id", "other", b"other", "previous_user_id", b"previous_user_id", "timestamp", b"timestamp"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["anonymous_id", b"anonymous_id", "message_id", b"message_id", "other", b"other", "previous_user_id", b"previous_user_id", "reason", b"reason", "timestamp", b"timestamp", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["anonymous_id", b"anonymous_id", "message_id", b"message_id", "other", b"other", "previous_user_id", b"previous_user_id", "reason", b"reason", "timestamp", b"timestamp", "user_id", b"user_id", "validate_only", b"validate_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_other: _TypeAlias = _typing.Literal["anonymous_id", "previous_user_id"]  # noqa: Y015
     _WhichOneofArgType_other: _TypeAlias = _typing.Literal["other", b"other"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_other) -> _WhichOneofReturnType_other | None: ...
 
-Global___UnlinkMessage: _TypeAlias = UnlinkMessage  # noqa: Y015
+Global___UnlinkRequest: _TypeAlias = UnlinkRequest  # noqa: Y015
+
+@_typing.final
+class UnlinkResponse(_message.Message):
+    """The reply to `Unlink`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RECEIPT_FIELD_NUMBER: _builtins.int
+    PREVIEW_FIELD_NUMBER: _builtins.int
+    CHAIN_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def receipt(self) -> _message_pb2.Receipt:
+        """What became of the message: `OUTCOME_SPLIT`, or `OUTCOME_UNCHANGED` where the pair has
+        no direct claim or link. Its person is the user's.
+        """
+
+    @_builtins.property
+    def preview(self) -> _change_pb2.Preview:
+        """Whom the call parted: each id whose person changed. With `validate_only`, would change."""
+
+    @_builtins.property
+    def chain(self) -> _containers.RepeatedCompositeFieldContainer[_explain_pb2.ExplainStep]:
+        """Where the pair is one person all the same, or was not joined directly: the chain that
+        does join it, step by step. Unlink those pairs instead.
+        """
+
+    def __init__(
+        self,
+        *,
+        receipt: _message_pb2.Receipt | None = ...,
+        preview: _change_pb2.Preview | None = ...,
+        chain: _abc.Iterable[_explain_pb2.ExplainStep] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["preview", b"preview", "receipt", b"receipt"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["chain", b"chain", "preview", b"preview", "receipt", b"receipt"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UnlinkResponse: _TypeAlias = UnlinkResponse  # noqa: Y015
 
 @_typing.final
 class IngestItem(_message.Message):
@@ -604,11 +736,11 @@ class IngestItem(_message.Message):
         """As the call `UpdateProfile`."""
 
     @_builtins.property
-    def merge(self) -> Global___MergeMessage:
+    def merge(self) -> Global___MergeRequest:
         """A merge, in an import only."""
 
     @_builtins.property
-    def unlink(self) -> Global___UnlinkMessage:
+    def unlink(self) -> Global___UnlinkRequest:
         """An unlink, in an import only."""
 
     @_builtins.property
@@ -623,8 +755,8 @@ class IngestItem(_message.Message):
         track: Global___TrackRequest | None = ...,
         reset: Global___ResetRequest | None = ...,
         update_profile: Global___UpdateProfileRequest | None = ...,
-        merge: Global___MergeMessage | None = ...,
-        unlink: Global___UnlinkMessage | None = ...,
+        merge: Global___MergeRequest | None = ...,
+        unlink: Global___UnlinkRequest | None = ...,
         received_at: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["alias", b"alias", "call", b"call", "identify", b"identify", "merge", b"merge", "received_at", b"received_at", "reset", b"reset", "track", b"track", "unlink", b"unlink", "update_profile", b"update_profile"]  # noqa: Y015

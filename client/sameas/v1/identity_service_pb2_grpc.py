@@ -80,6 +80,16 @@ class IdentityServiceStub(object):
                 request_serializer=sameas_dot_v1_dot_identity__service__pb2.UpdateProfileRequest.SerializeToString,
                 response_deserializer=sameas_dot_v1_dot_identity__service__pb2.UpdateProfileResponse.FromString,
                 _registered_method=True)
+        self.Merge = channel.unary_unary(
+                '/sameas.v1.IdentityService/Merge',
+                request_serializer=sameas_dot_v1_dot_identity__service__pb2.MergeRequest.SerializeToString,
+                response_deserializer=sameas_dot_v1_dot_identity__service__pb2.MergeResponse.FromString,
+                _registered_method=True)
+        self.Unlink = channel.unary_unary(
+                '/sameas.v1.IdentityService/Unlink',
+                request_serializer=sameas_dot_v1_dot_identity__service__pb2.UnlinkRequest.SerializeToString,
+                response_deserializer=sameas_dot_v1_dot_identity__service__pb2.UnlinkResponse.FromString,
+                _registered_method=True)
         self.Ingest = channel.unary_unary(
                 '/sameas.v1.IdentityService/Ingest',
                 request_serializer=sameas_dot_v1_dot_identity__service__pb2.IngestRequest.SerializeToString,
@@ -155,6 +165,23 @@ class IdentityServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Merge(self, request, context):
+        """Says that two user ids are one person, after the fact. Dated by the server: the time of
+        receipt, or just behind the pair's last unlink. Undone by `Unlink`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Unlink(self, request, context):
+        """Takes back what joins a device and a user, or two users: their claims and direct links
+        dated up to now do not count, whenever they arrive; later ones do. Both sides are what
+        they would have been: attribution, profiles, person ids.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Ingest(self, request, context):
         """Takes a batch of at most 2,500 messages and 4 MiB, of mixed kinds. One result an item,
         in the order of the items; a bad item fails alone, the rest is kept.
@@ -199,6 +226,16 @@ def add_IdentityServiceServicer_to_server(servicer, server):
                     servicer.UpdateProfile,
                     request_deserializer=sameas_dot_v1_dot_identity__service__pb2.UpdateProfileRequest.FromString,
                     response_serializer=sameas_dot_v1_dot_identity__service__pb2.UpdateProfileResponse.SerializeToString,
+            ),
+            'Merge': grpc.unary_unary_rpc_method_handler(
+                    servicer.Merge,
+                    request_deserializer=sameas_dot_v1_dot_identity__service__pb2.MergeRequest.FromString,
+                    response_serializer=sameas_dot_v1_dot_identity__service__pb2.MergeResponse.SerializeToString,
+            ),
+            'Unlink': grpc.unary_unary_rpc_method_handler(
+                    servicer.Unlink,
+                    request_deserializer=sameas_dot_v1_dot_identity__service__pb2.UnlinkRequest.FromString,
+                    response_serializer=sameas_dot_v1_dot_identity__service__pb2.UnlinkResponse.SerializeToString,
             ),
             'Ingest': grpc.unary_unary_rpc_method_handler(
                     servicer.Ingest,
@@ -367,6 +404,60 @@ class IdentityService(object):
             '/sameas.v1.IdentityService/UpdateProfile',
             sameas_dot_v1_dot_identity__service__pb2.UpdateProfileRequest.SerializeToString,
             sameas_dot_v1_dot_identity__service__pb2.UpdateProfileResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Merge(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sameas.v1.IdentityService/Merge',
+            sameas_dot_v1_dot_identity__service__pb2.MergeRequest.SerializeToString,
+            sameas_dot_v1_dot_identity__service__pb2.MergeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Unlink(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sameas.v1.IdentityService/Unlink',
+            sameas_dot_v1_dot_identity__service__pb2.UnlinkRequest.SerializeToString,
+            sameas_dot_v1_dot_identity__service__pb2.UnlinkResponse.FromString,
             options,
             channel_credentials,
             insecure,

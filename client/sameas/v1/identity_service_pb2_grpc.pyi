@@ -71,6 +71,15 @@ class IdentityServiceStub:
     """
     UpdateProfile: _grpc.UnaryUnaryMultiCallable[_identity_service_pb2.UpdateProfileRequest, _identity_service_pb2.UpdateProfileResponse]
     """Changes traits without an event."""
+    Merge: _grpc.UnaryUnaryMultiCallable[_identity_service_pb2.MergeRequest, _identity_service_pb2.MergeResponse]
+    """Says that two user ids are one person, after the fact. Dated by the server: the time of
+    receipt, or just behind the pair's last unlink. Undone by `Unlink`.
+    """
+    Unlink: _grpc.UnaryUnaryMultiCallable[_identity_service_pb2.UnlinkRequest, _identity_service_pb2.UnlinkResponse]
+    """Takes back what joins a device and a user, or two users: their claims and direct links
+    dated up to now do not count, whenever they arrive; later ones do. Both sides are what
+    they would have been: attribution, profiles, person ids.
+    """
     Ingest: _grpc.UnaryUnaryMultiCallable[_identity_service_pb2.IngestRequest, _identity_service_pb2.IngestResponse]
     """Takes a batch of at most 2,500 messages and 4 MiB, of mixed kinds. One result an item,
     in the order of the items; a bad item fails alone, the rest is kept.
@@ -124,6 +133,15 @@ class IdentityServiceAsyncStub(IdentityServiceStub):
     """
     UpdateProfile: _aio.UnaryUnaryMultiCallable[_identity_service_pb2.UpdateProfileRequest, _identity_service_pb2.UpdateProfileResponse]  # type: ignore[assignment]
     """Changes traits without an event."""
+    Merge: _aio.UnaryUnaryMultiCallable[_identity_service_pb2.MergeRequest, _identity_service_pb2.MergeResponse]  # type: ignore[assignment]
+    """Says that two user ids are one person, after the fact. Dated by the server: the time of
+    receipt, or just behind the pair's last unlink. Undone by `Unlink`.
+    """
+    Unlink: _aio.UnaryUnaryMultiCallable[_identity_service_pb2.UnlinkRequest, _identity_service_pb2.UnlinkResponse]  # type: ignore[assignment]
+    """Takes back what joins a device and a user, or two users: their claims and direct links
+    dated up to now do not count, whenever they arrive; later ones do. Both sides are what
+    they would have been: attribution, profiles, person ids.
+    """
     Ingest: _aio.UnaryUnaryMultiCallable[_identity_service_pb2.IngestRequest, _identity_service_pb2.IngestResponse]  # type: ignore[assignment]
     """Takes a batch of at most 2,500 messages and 4 MiB, of mixed kinds. One result an item,
     in the order of the items; a bad item fails alone, the rest is kept.
@@ -204,6 +222,27 @@ class IdentityServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_identity_service_pb2.UpdateProfileResponse, _abc.Awaitable[_identity_service_pb2.UpdateProfileResponse]]:
         """Changes traits without an event."""
+
+    @_abc_1.abstractmethod
+    def Merge(
+        self,
+        request: _identity_service_pb2.MergeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_identity_service_pb2.MergeResponse, _abc.Awaitable[_identity_service_pb2.MergeResponse]]:
+        """Says that two user ids are one person, after the fact. Dated by the server: the time of
+        receipt, or just behind the pair's last unlink. Undone by `Unlink`.
+        """
+
+    @_abc_1.abstractmethod
+    def Unlink(
+        self,
+        request: _identity_service_pb2.UnlinkRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_identity_service_pb2.UnlinkResponse, _abc.Awaitable[_identity_service_pb2.UnlinkResponse]]:
+        """Takes back what joins a device and a user, or two users: their claims and direct links
+        dated up to now do not count, whenever they arrive; later ones do. Both sides are what
+        they would have been: attribution, profiles, person ids.
+        """
 
     @_abc_1.abstractmethod
     def Ingest(

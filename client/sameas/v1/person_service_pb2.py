@@ -24,36 +24,48 @@ _sym_db = _symbol_database.Default()
 
 from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from sameas.v1 import change_pb2 as sameas_dot_v1_dot_change__pb2
+from sameas.v1 import explain_pb2 as sameas_dot_v1_dot_explain__pb2
 from sameas.v1 import message_pb2 as sameas_dot_v1_dot_message__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1esameas/v1/person_service.proto\x12\tsameas.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17sameas/v1/message.proto\"R\n\tPersonKey\x12\x16\n\x0c\x61nonymous_id\x18\x01 \x01(\tH\x00\x12\x11\n\x07user_id\x18\x02 \x01(\tH\x00\x12\x13\n\tperson_id\x18\x03 \x01(\tH\x00\x42\x05\n\x03key\"\xa4\x02\n\x06Person\x12\x11\n\tperson_id\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12\x10\n\x08user_ids\x18\x03 \x03(\t\x12\x15\n\ranonymous_ids\x18\x04 \x03(\t\x12\x1f\n\x17\x61nonymous_ids_truncated\x18\x05 \x01(\x08\x12.\n\nfirst_seen\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\tlast_seen\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\x06traits\x18\x08 \x01(\x0b\x32\x17.google.protobuf.StructH\x00\x12\x15\n\x0btraits_json\x18\t \x01(\tH\x00\x42\x0b\n\ttraits_as\"[\n\x10GetPersonRequest\x12!\n\x03key\x18\x01 \x01(\x0b\x32\x14.sameas.v1.PersonKey\x12$\n\x04\x66orm\x18\x02 \x01(\x0e\x32\x16.sameas.v1.PayloadForm\"6\n\x11GetPersonResponse\x12!\n\x06person\x18\x01 \x01(\x0b\x32\x11.sameas.v1.Person\"b\n\x16\x42\x61tchGetPersonsRequest\x12\"\n\x04keys\x18\x01 \x03(\x0b\x32\x14.sameas.v1.PersonKey\x12$\n\x04\x66orm\x18\x02 \x01(\x0e\x32\x16.sameas.v1.PayloadForm\"L\n\x17\x42\x61tchGetPersonsResponse\x12\x31\n\x07results\x18\x01 \x03(\x0b\x32 .sameas.v1.BatchGetPersonsResult\":\n\x15\x42\x61tchGetPersonsResult\x12!\n\x06person\x18\x01 \x01(\x0b\x32\x11.sameas.v1.Person\"\x9a\x02\n\x13ListMessagesRequest\x12!\n\x03key\x18\x01 \x01(\x0b\x32\x14.sameas.v1.PersonKey\x12%\n\x05kinds\x18\x02 \x03(\x0e\x32\x16.sameas.v1.MessageKind\x12\x0e\n\x06\x65vents\x18\x03 \x03(\t\x12.\n\nstart_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tpage_size\x18\x06 \x01(\x05\x12\x12\n\npage_token\x18\x07 \x01(\t\x12$\n\x04\x66orm\x18\x08 \x01(\x0e\x32\x16.sameas.v1.PayloadForm\"U\n\x14ListMessagesResponse\x12$\n\x08messages\x18\x01 \x03(\x0b\x32\x12.sameas.v1.Message\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t*[\n\x0bPayloadForm\x12\x1c\n\x18PAYLOAD_FORM_UNSPECIFIED\x10\x00\x12\x17\n\x13PAYLOAD_FORM_STRUCT\x10\x01\x12\x15\n\x11PAYLOAD_FORM_JSON\x10\x02\x32\x82\x02\n\rPersonService\x12\x46\n\tGetPerson\x12\x1b.sameas.v1.GetPersonRequest\x1a\x1c.sameas.v1.GetPersonResponse\x12X\n\x0f\x42\x61tchGetPersons\x12!.sameas.v1.BatchGetPersonsRequest\x1a\".sameas.v1.BatchGetPersonsResponse\x12O\n\x0cListMessages\x12\x1e.sameas.v1.ListMessagesRequest\x1a\x1f.sameas.v1.ListMessagesResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1esameas/v1/person_service.proto\x12\tsameas.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16sameas/v1/change.proto\x1a\x17sameas/v1/explain.proto\x1a\x17sameas/v1/message.proto\"R\n\tPersonKey\x12\x16\n\x0c\x61nonymous_id\x18\x01 \x01(\tH\x00\x12\x11\n\x07user_id\x18\x02 \x01(\tH\x00\x12\x13\n\tperson_id\x18\x03 \x01(\tH\x00\x42\x05\n\x03key\"\xa4\x02\n\x06Person\x12\x11\n\tperson_id\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12\x10\n\x08user_ids\x18\x03 \x03(\t\x12\x15\n\ranonymous_ids\x18\x04 \x03(\t\x12\x1f\n\x17\x61nonymous_ids_truncated\x18\x05 \x01(\x08\x12.\n\nfirst_seen\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\tlast_seen\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\x06traits\x18\x08 \x01(\x0b\x32\x17.google.protobuf.StructH\x00\x12\x15\n\x0btraits_json\x18\t \x01(\tH\x00\x42\x0b\n\ttraits_as\"\x86\x01\n\x10GetPersonRequest\x12!\n\x03key\x18\x01 \x01(\x0b\x32\x14.sameas.v1.PersonKey\x12$\n\x04\x66orm\x18\x02 \x01(\x0e\x32\x16.sameas.v1.PayloadForm\x12)\n\x05\x61s_of\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"6\n\x11GetPersonResponse\x12!\n\x06person\x18\x01 \x01(\x0b\x32\x11.sameas.v1.Person\"\x8d\x01\n\x16\x42\x61tchGetPersonsRequest\x12\"\n\x04keys\x18\x01 \x03(\x0b\x32\x14.sameas.v1.PersonKey\x12$\n\x04\x66orm\x18\x02 \x01(\x0e\x32\x16.sameas.v1.PayloadForm\x12)\n\x05\x61s_of\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"L\n\x17\x42\x61tchGetPersonsResponse\x12\x31\n\x07results\x18\x01 \x03(\x0b\x32 .sameas.v1.BatchGetPersonsResult\":\n\x15\x42\x61tchGetPersonsResult\x12!\n\x06person\x18\x01 \x01(\x0b\x32\x11.sameas.v1.Person\"\xc5\x02\n\x13ListMessagesRequest\x12!\n\x03key\x18\x01 \x01(\x0b\x32\x14.sameas.v1.PersonKey\x12%\n\x05kinds\x18\x02 \x03(\x0e\x32\x16.sameas.v1.MessageKind\x12\x0e\n\x06\x65vents\x18\x03 \x03(\t\x12.\n\nstart_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tpage_size\x18\x06 \x01(\x05\x12\x12\n\npage_token\x18\x07 \x01(\t\x12$\n\x04\x66orm\x18\x08 \x01(\x0e\x32\x16.sameas.v1.PayloadForm\x12)\n\x05\x61s_of\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"U\n\x14ListMessagesResponse\x12$\n\x08messages\x18\x01 \x03(\x0b\x32\x12.sameas.v1.Message\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x86\x01\n\x0e\x45xplainRequest\x12#\n\x05\x66irst\x18\x01 \x01(\x0b\x32\x14.sameas.v1.PersonKey\x12$\n\x06second\x18\x02 \x01(\x0b\x32\x14.sameas.v1.PersonKey\x12)\n\x05\x61s_of\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xe4\x01\n\x0f\x45xplainResponse\x12\x13\n\x0bsame_person\x18\x01 \x01(\x08\x12\x10\n\x08sentence\x18\x02 \x01(\t\x12%\n\x05\x63hain\x18\x03 \x03(\x0b\x32\x16.sameas.v1.ExplainStep\x12$\n\x04\x61lso\x18\x04 \x03(\x0b\x32\x16.sameas.v1.ExplainStep\x12*\n\x0bseparations\x18\x05 \x03(\x0b\x32\x15.sameas.v1.Separation\x12\x17\n\x0f\x66irst_person_id\x18\x06 \x01(\t\x12\x18\n\x10second_person_id\x18\x07 \x01(\t\"<\n\x13WatchChangesRequest\x12\x0e\n\x06\x63ursor\x18\x01 \x01(\t\x12\x15\n\runtil_present\x18\x02 \x01(\x08\"A\n\x14WatchChangesResponse\x12)\n\x07\x63hanges\x18\x01 \x03(\x0b\x32\x18.sameas.v1.WatchedChange\"^\n\rWatchedChange\x12\x0e\n\x06\x63ursor\x18\x01 \x01(\t\x12)\n\x06\x63hange\x18\x02 \x01(\x0b\x32\x19.sameas.v1.IdentityChange\x12\x12\n\nmessage_id\x18\x03 \x01(\t*[\n\x0bPayloadForm\x12\x1c\n\x18PAYLOAD_FORM_UNSPECIFIED\x10\x00\x12\x17\n\x13PAYLOAD_FORM_STRUCT\x10\x01\x12\x15\n\x11PAYLOAD_FORM_JSON\x10\x02\x32\x97\x03\n\rPersonService\x12\x46\n\tGetPerson\x12\x1b.sameas.v1.GetPersonRequest\x1a\x1c.sameas.v1.GetPersonResponse\x12X\n\x0f\x42\x61tchGetPersons\x12!.sameas.v1.BatchGetPersonsRequest\x1a\".sameas.v1.BatchGetPersonsResponse\x12O\n\x0cListMessages\x12\x1e.sameas.v1.ListMessagesRequest\x1a\x1f.sameas.v1.ListMessagesResponse\x12@\n\x07\x45xplain\x12\x19.sameas.v1.ExplainRequest\x1a\x1a.sameas.v1.ExplainResponse\x12Q\n\x0cWatchChanges\x12\x1e.sameas.v1.WatchChangesRequest\x1a\x1f.sameas.v1.WatchChangesResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'sameas.v1.person_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_PAYLOADFORM']._serialized_start=1271
-  _globals['_PAYLOADFORM']._serialized_end=1362
-  _globals['_PERSONKEY']._serialized_start=133
-  _globals['_PERSONKEY']._serialized_end=215
-  _globals['_PERSON']._serialized_start=218
-  _globals['_PERSON']._serialized_end=510
-  _globals['_GETPERSONREQUEST']._serialized_start=512
-  _globals['_GETPERSONREQUEST']._serialized_end=603
-  _globals['_GETPERSONRESPONSE']._serialized_start=605
-  _globals['_GETPERSONRESPONSE']._serialized_end=659
-  _globals['_BATCHGETPERSONSREQUEST']._serialized_start=661
-  _globals['_BATCHGETPERSONSREQUEST']._serialized_end=759
-  _globals['_BATCHGETPERSONSRESPONSE']._serialized_start=761
-  _globals['_BATCHGETPERSONSRESPONSE']._serialized_end=837
-  _globals['_BATCHGETPERSONSRESULT']._serialized_start=839
-  _globals['_BATCHGETPERSONSRESULT']._serialized_end=897
-  _globals['_LISTMESSAGESREQUEST']._serialized_start=900
-  _globals['_LISTMESSAGESREQUEST']._serialized_end=1182
-  _globals['_LISTMESSAGESRESPONSE']._serialized_start=1184
-  _globals['_LISTMESSAGESRESPONSE']._serialized_end=1269
-  _globals['_PERSONSERVICE']._serialized_start=1365
-  _globals['_PERSONSERVICE']._serialized_end=1623
+  _globals['_PAYLOADFORM']._serialized_start=2044
+  _globals['_PAYLOADFORM']._serialized_end=2135
+  _globals['_PERSONKEY']._serialized_start=182
+  _globals['_PERSONKEY']._serialized_end=264
+  _globals['_PERSON']._serialized_start=267
+  _globals['_PERSON']._serialized_end=559
+  _globals['_GETPERSONREQUEST']._serialized_start=562
+  _globals['_GETPERSONREQUEST']._serialized_end=696
+  _globals['_GETPERSONRESPONSE']._serialized_start=698
+  _globals['_GETPERSONRESPONSE']._serialized_end=752
+  _globals['_BATCHGETPERSONSREQUEST']._serialized_start=755
+  _globals['_BATCHGETPERSONSREQUEST']._serialized_end=896
+  _globals['_BATCHGETPERSONSRESPONSE']._serialized_start=898
+  _globals['_BATCHGETPERSONSRESPONSE']._serialized_end=974
+  _globals['_BATCHGETPERSONSRESULT']._serialized_start=976
+  _globals['_BATCHGETPERSONSRESULT']._serialized_end=1034
+  _globals['_LISTMESSAGESREQUEST']._serialized_start=1037
+  _globals['_LISTMESSAGESREQUEST']._serialized_end=1362
+  _globals['_LISTMESSAGESRESPONSE']._serialized_start=1364
+  _globals['_LISTMESSAGESRESPONSE']._serialized_end=1449
+  _globals['_EXPLAINREQUEST']._serialized_start=1452
+  _globals['_EXPLAINREQUEST']._serialized_end=1586
+  _globals['_EXPLAINRESPONSE']._serialized_start=1589
+  _globals['_EXPLAINRESPONSE']._serialized_end=1817
+  _globals['_WATCHCHANGESREQUEST']._serialized_start=1819
+  _globals['_WATCHCHANGESREQUEST']._serialized_end=1879
+  _globals['_WATCHCHANGESRESPONSE']._serialized_start=1881
+  _globals['_WATCHCHANGESRESPONSE']._serialized_end=1946
+  _globals['_WATCHEDCHANGE']._serialized_start=1948
+  _globals['_WATCHEDCHANGE']._serialized_end=2042
+  _globals['_PERSONSERVICE']._serialized_start=2138
+  _globals['_PERSONSERVICE']._serialized_end=2545
 # @@protoc_insertion_point(module_scope)

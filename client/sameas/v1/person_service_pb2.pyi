@@ -10,6 +10,8 @@ from google.protobuf import struct_pb2 as _struct_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from sameas.v1 import change_pb2 as _change_pb2
+from sameas.v1 import explain_pb2 as _explain_pb2
 from sameas.v1 import message_pb2 as _message_pb2
 import builtins as _builtins
 import sys
@@ -154,21 +156,29 @@ class GetPersonRequest(_message.Message):
 
     KEY_FIELD_NUMBER: _builtins.int
     FORM_FIELD_NUMBER: _builtins.int
+    AS_OF_FIELD_NUMBER: _builtins.int
     form: Global___PayloadForm.ValueType
     """How to give the traits."""
     @_builtins.property
     def key(self) -> Global___PersonKey:
         """Whom to get."""
 
+    @_builtins.property
+    def as_of(self) -> _timestamp_pb2.Timestamp:
+        """What was believed at this time: only messages received up to then count. Absent: now.
+        Costs as much as the person has messages.
+        """
+
     def __init__(
         self,
         *,
         key: Global___PersonKey | None = ...,
         form: Global___PayloadForm.ValueType = ...,
+        as_of: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["key", b"key"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of", "key", b"key"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["form", b"form", "key", b"key"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of", "form", b"form", "key", b"key"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -206,21 +216,29 @@ class BatchGetPersonsRequest(_message.Message):
 
     KEYS_FIELD_NUMBER: _builtins.int
     FORM_FIELD_NUMBER: _builtins.int
+    AS_OF_FIELD_NUMBER: _builtins.int
     form: Global___PayloadForm.ValueType
     """How to give the traits."""
     @_builtins.property
     def keys(self) -> _containers.RepeatedCompositeFieldContainer[Global___PersonKey]:
         """Whom to get: at most 1,000."""
 
+    @_builtins.property
+    def as_of(self) -> _timestamp_pb2.Timestamp:
+        """What was believed at this time: only messages received up to then count. Absent: now.
+        Costs as much as the person has messages.
+        """
+
     def __init__(
         self,
         *,
         keys: _abc.Iterable[Global___PersonKey] | None = ...,
         form: Global___PayloadForm.ValueType = ...,
+        as_of: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["form", b"form", "keys", b"keys"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of", "form", b"form", "keys", b"keys"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -288,6 +306,7 @@ class ListMessagesRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     FORM_FIELD_NUMBER: _builtins.int
+    AS_OF_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
     """How many to give at most: 0 stands for 50, more than 1,000 for 1,000. A page may have
     fewer, even none, while there are more: only an empty `next_page_token` ends the list.
@@ -318,6 +337,12 @@ class ListMessagesRequest(_message.Message):
     def end_time(self) -> _timestamp_pb2.Timestamp:
         """Only messages before this event time."""
 
+    @_builtins.property
+    def as_of(self) -> _timestamp_pb2.Timestamp:
+        """What was believed at this time: only messages received up to then count. Absent: now.
+        Costs as much as the person has messages.
+        """
+
     def __init__(
         self,
         *,
@@ -329,10 +354,11 @@ class ListMessagesRequest(_message.Message):
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
         form: Global___PayloadForm.ValueType = ...,
+        as_of: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "key", b"key", "start_time", b"start_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of", "end_time", b"end_time", "key", b"key", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "events", b"events", "form", b"form", "key", b"key", "kinds", b"kinds", "page_size", b"page_size", "page_token", b"page_token", "start_time", b"start_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of", "end_time", b"end_time", "events", b"events", "form", b"form", "key", b"key", "kinds", b"kinds", "page_size", b"page_size", "page_token", b"page_token", "start_time", b"start_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -365,3 +391,173 @@ class ListMessagesResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListMessagesResponse: _TypeAlias = ListMessagesResponse  # noqa: Y015
+
+@_typing.final
+class ExplainRequest(_message.Message):
+    """A call of `Explain`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FIRST_FIELD_NUMBER: _builtins.int
+    SECOND_FIELD_NUMBER: _builtins.int
+    AS_OF_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def first(self) -> Global___PersonKey:
+        """One id."""
+
+    @_builtins.property
+    def second(self) -> Global___PersonKey:
+        """The other id, or a person."""
+
+    @_builtins.property
+    def as_of(self) -> _timestamp_pb2.Timestamp:
+        """What was believed at this time; absent: now. Costs as much as the persons have messages."""
+
+    def __init__(
+        self,
+        *,
+        first: Global___PersonKey | None = ...,
+        second: Global___PersonKey | None = ...,
+        as_of: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of", "first", b"first", "second", b"second"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of", "first", b"first", "second", b"second"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExplainRequest: _TypeAlias = ExplainRequest  # noqa: Y015
+
+@_typing.final
+class ExplainResponse(_message.Message):
+    """The reply to `Explain`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SAME_PERSON_FIELD_NUMBER: _builtins.int
+    SENTENCE_FIELD_NUMBER: _builtins.int
+    CHAIN_FIELD_NUMBER: _builtins.int
+    ALSO_FIELD_NUMBER: _builtins.int
+    SEPARATIONS_FIELD_NUMBER: _builtins.int
+    FIRST_PERSON_ID_FIELD_NUMBER: _builtins.int
+    SECOND_PERSON_ID_FIELD_NUMBER: _builtins.int
+    same_person: _builtins.bool
+    """Whether the two are one person."""
+    sentence: _builtins.str
+    """The explanation as a text, a sentence a step."""
+    first_person_id: _builtins.str
+    """The first id's person."""
+    second_person_id: _builtins.str
+    """The second id's person."""
+    @_builtins.property
+    def chain(self) -> _containers.RepeatedCompositeFieldContainer[_explain_pb2.ExplainStep]:
+        """If they are: the steps from one to the other."""
+
+    @_builtins.property
+    def also(self) -> _containers.RepeatedCompositeFieldContainer[_explain_pb2.ExplainStep]:
+        """If they are: further pairs that would still join them, were the chain dropped."""
+
+    @_builtins.property
+    def separations(self) -> _containers.RepeatedCompositeFieldContainer[_explain_pb2.Separation]:
+        """If they are not: what keeps them apart."""
+
+    def __init__(
+        self,
+        *,
+        same_person: _builtins.bool = ...,
+        sentence: _builtins.str = ...,
+        chain: _abc.Iterable[_explain_pb2.ExplainStep] | None = ...,
+        also: _abc.Iterable[_explain_pb2.ExplainStep] | None = ...,
+        separations: _abc.Iterable[_explain_pb2.Separation] | None = ...,
+        first_person_id: _builtins.str = ...,
+        second_person_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["also", b"also", "chain", b"chain", "first_person_id", b"first_person_id", "same_person", b"same_person", "second_person_id", b"second_person_id", "sentence", b"sentence", "separations", b"separations"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExplainResponse: _TypeAlias = ExplainResponse  # noqa: Y015
+
+@_typing.final
+class WatchChangesRequest(_message.Message):
+    """A call of `WatchChanges`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CURSOR_FIELD_NUMBER: _builtins.int
+    UNTIL_PRESENT_FIELD_NUMBER: _builtins.int
+    cursor: _builtins.str
+    """Where to go on: the cursor of the last change that was dealt with. Empty: from the start."""
+    until_present: _builtins.bool
+    """True to end the stream at the present, where it would otherwise wait for more."""
+    def __init__(
+        self,
+        *,
+        cursor: _builtins.str = ...,
+        until_present: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cursor", b"cursor", "until_present", b"until_present"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchChangesRequest: _TypeAlias = WatchChangesRequest  # noqa: Y015
+
+@_typing.final
+class WatchChangesResponse(_message.Message):
+    """Some changes, in order."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHANGES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def changes(self) -> _containers.RepeatedCompositeFieldContainer[Global___WatchedChange]:
+        """The changes; at most 1,000 a response."""
+
+    def __init__(
+        self,
+        *,
+        changes: _abc.Iterable[Global___WatchedChange] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["changes", b"changes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchChangesResponse: _TypeAlias = WatchChangesResponse  # noqa: Y015
+
+@_typing.final
+class WatchedChange(_message.Message):
+    """One change, and what caused it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CURSOR_FIELD_NUMBER: _builtins.int
+    CHANGE_FIELD_NUMBER: _builtins.int
+    MESSAGE_ID_FIELD_NUMBER: _builtins.int
+    cursor: _builtins.str
+    """To go on behind this change. Opaque; later changes have other cursors."""
+    message_id: _builtins.str
+    """The message that caused it."""
+    @_builtins.property
+    def change(self) -> _change_pb2.IdentityChange:
+        """What changed."""
+
+    def __init__(
+        self,
+        *,
+        cursor: _builtins.str = ...,
+        change: _change_pb2.IdentityChange | None = ...,
+        message_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["change", b"change"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["change", b"change", "cursor", b"cursor", "message_id", b"message_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchedChange: _TypeAlias = WatchedChange  # noqa: Y015

@@ -51,6 +51,16 @@ class PersonServiceStub(object):
                 request_serializer=sameas_dot_v1_dot_person__service__pb2.ListMessagesRequest.SerializeToString,
                 response_deserializer=sameas_dot_v1_dot_person__service__pb2.ListMessagesResponse.FromString,
                 _registered_method=True)
+        self.Explain = channel.unary_unary(
+                '/sameas.v1.PersonService/Explain',
+                request_serializer=sameas_dot_v1_dot_person__service__pb2.ExplainRequest.SerializeToString,
+                response_deserializer=sameas_dot_v1_dot_person__service__pb2.ExplainResponse.FromString,
+                _registered_method=True)
+        self.WatchChanges = channel.unary_stream(
+                '/sameas.v1.PersonService/WatchChanges',
+                request_serializer=sameas_dot_v1_dot_person__service__pb2.WatchChangesRequest.SerializeToString,
+                response_deserializer=sameas_dot_v1_dot_person__service__pb2.WatchChangesResponse.FromString,
+                _registered_method=True)
 
 
 class PersonServiceServicer(object):
@@ -81,6 +91,23 @@ class PersonServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Explain(self, request, context):
+        """Why two ids are one person, as the chain of messages that joins them; or why they are
+        not. NOT_FOUND where no message named one of them.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WatchChanges(self, request, context):
+        """Every change of who is who, from a cursor on, and then as it happens, each with the
+        message that caused it: at least once, in order. A consumer that applies them to an empty
+        map of id to person has what `GetPerson` answers.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_PersonServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -98,6 +125,16 @@ def add_PersonServiceServicer_to_server(servicer, server):
                     servicer.ListMessages,
                     request_deserializer=sameas_dot_v1_dot_person__service__pb2.ListMessagesRequest.FromString,
                     response_serializer=sameas_dot_v1_dot_person__service__pb2.ListMessagesResponse.SerializeToString,
+            ),
+            'Explain': grpc.unary_unary_rpc_method_handler(
+                    servicer.Explain,
+                    request_deserializer=sameas_dot_v1_dot_person__service__pb2.ExplainRequest.FromString,
+                    response_serializer=sameas_dot_v1_dot_person__service__pb2.ExplainResponse.SerializeToString,
+            ),
+            'WatchChanges': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchChanges,
+                    request_deserializer=sameas_dot_v1_dot_person__service__pb2.WatchChangesRequest.FromString,
+                    response_serializer=sameas_dot_v1_dot_person__service__pb2.WatchChangesResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -183,6 +220,60 @@ class PersonService(object):
             '/sameas.v1.PersonService/ListMessages',
             sameas_dot_v1_dot_person__service__pb2.ListMessagesRequest.SerializeToString,
             sameas_dot_v1_dot_person__service__pb2.ListMessagesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Explain(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sameas.v1.PersonService/Explain',
+            sameas_dot_v1_dot_person__service__pb2.ExplainRequest.SerializeToString,
+            sameas_dot_v1_dot_person__service__pb2.ExplainResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchChanges(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/sameas.v1.PersonService/WatchChanges',
+            sameas_dot_v1_dot_person__service__pb2.WatchChangesRequest.SerializeToString,
+            sameas_dot_v1_dot_person__service__pb2.WatchChangesResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -45,6 +45,15 @@ class PersonServiceStub:
     """A person's timeline: the messages of all their ids, in order of event time. NOT_FOUND
     where no message named the id.
     """
+    Explain: _grpc.UnaryUnaryMultiCallable[_person_service_pb2.ExplainRequest, _person_service_pb2.ExplainResponse]
+    """Why two ids are one person, as the chain of messages that joins them; or why they are
+    not. NOT_FOUND where no message named one of them.
+    """
+    WatchChanges: _grpc.UnaryStreamMultiCallable[_person_service_pb2.WatchChangesRequest, _person_service_pb2.WatchChangesResponse]
+    """Every change of who is who, from a cursor on, and then as it happens, each with the
+    message that caused it: at least once, in order. A consumer that applies them to an empty
+    map of id to person has what `GetPerson` answers.
+    """
 
 @_typing.type_check_only
 class PersonServiceAsyncStub(PersonServiceStub):
@@ -62,6 +71,15 @@ class PersonServiceAsyncStub(PersonServiceStub):
     ListMessages: _aio.UnaryUnaryMultiCallable[_person_service_pb2.ListMessagesRequest, _person_service_pb2.ListMessagesResponse]  # type: ignore[assignment]
     """A person's timeline: the messages of all their ids, in order of event time. NOT_FOUND
     where no message named the id.
+    """
+    Explain: _aio.UnaryUnaryMultiCallable[_person_service_pb2.ExplainRequest, _person_service_pb2.ExplainResponse]  # type: ignore[assignment]
+    """Why two ids are one person, as the chain of messages that joins them; or why they are
+    not. NOT_FOUND where no message named one of them.
+    """
+    WatchChanges: _aio.UnaryStreamMultiCallable[_person_service_pb2.WatchChangesRequest, _person_service_pb2.WatchChangesResponse]  # type: ignore[assignment]
+    """Every change of who is who, from a cursor on, and then as it happens, each with the
+    message that caused it: at least once, in order. A consumer that applies them to an empty
+    map of id to person has what `GetPerson` answers.
     """
 
 class PersonServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -95,6 +113,27 @@ class PersonServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_person_service_pb2.ListMessagesResponse, _abc.Awaitable[_person_service_pb2.ListMessagesResponse]]:
         """A person's timeline: the messages of all their ids, in order of event time. NOT_FOUND
         where no message named the id.
+        """
+
+    @_abc_1.abstractmethod
+    def Explain(
+        self,
+        request: _person_service_pb2.ExplainRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_person_service_pb2.ExplainResponse, _abc.Awaitable[_person_service_pb2.ExplainResponse]]:
+        """Why two ids are one person, as the chain of messages that joins them; or why they are
+        not. NOT_FOUND where no message named one of them.
+        """
+
+    @_abc_1.abstractmethod
+    def WatchChanges(
+        self,
+        request: _person_service_pb2.WatchChangesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_person_service_pb2.WatchChangesResponse], _abc.AsyncIterator[_person_service_pb2.WatchChangesResponse]]:
+        """Every change of who is who, from a cursor on, and then as it happens, each with the
+        message that caused it: at least once, in order. A consumer that applies them to an empty
+        map of id to person has what `GetPerson` answers.
         """
 
 def add_PersonServiceServicer_to_server(servicer: PersonServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -215,7 +215,7 @@ def _profile(fields: Fields, moments: _Times) -> v1.IngestItem:
 
 
 def _merge(fields: Fields, moments: _Times) -> v1.IngestItem:
-    message = v1.MergeMessage(
+    message = v1.MergeRequest(
         message_id=_message_id(fields),
         user_id=_text(fields, "userId"),
         previous_user_id=_text(fields, "previousUserId"),
@@ -235,7 +235,7 @@ def _unlink(fields: Fields, moments: _Times) -> v1.IngestItem:
             "an unlink parts a user from anonymousId or from previousUserId, not from both",
             field="anonymousId",
         )
-    message = v1.UnlinkMessage(
+    message = v1.UnlinkRequest(
         message_id=_message_id(fields),
         user_id=_text(fields, "userId"),
         reason=_text(fields, "reason"),

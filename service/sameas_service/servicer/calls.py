@@ -98,11 +98,11 @@ def _update_profile(request: v1.UpdateProfileRequest, how: Receiving) -> Message
     return accept(_call(Kind.PROFILE, request, how, operations))
 
 
-def _merge(request: v1.MergeMessage, how: Receiving) -> Message:
+def _merge(request: v1.MergeRequest, how: Receiving) -> Message:
     return accept(_pair(Kind.MERGE, request, how))
 
 
-def _unlink(request: v1.UnlinkMessage, how: Receiving) -> Message:
+def _unlink(request: v1.UnlinkRequest, how: Receiving) -> Message:
     call = _pair(Kind.UNLINK, request, how)
     return accept(call._replace(anonymous_id=request.anonymous_id))
 
@@ -113,8 +113,8 @@ _READERS: dict[type, Callable[[Any, Receiving], Message]] = {
     v1.AliasRequest: _alias,
     v1.ResetRequest: _reset,
     v1.UpdateProfileRequest: _update_profile,
-    v1.MergeMessage: _merge,
-    v1.UnlinkMessage: _unlink,
+    v1.MergeRequest: _merge,
+    v1.UnlinkRequest: _unlink,
 }
 
 
