@@ -9,6 +9,7 @@ import asyncio
 import logging
 import uuid
 from collections.abc import Awaitable, Callable
+from contextlib import aclosing
 from typing import Any, NamedTuple, NoReturn
 
 import grpc
@@ -52,7 +53,9 @@ TOO_LARGE = Unread(
 def handler_of(service: ServiceDescriptor, servicer: object) -> grpc.GenericRpcHandler:
     """A handler for all methods of a service; the servicer has one method each, by name."""
     methods = {
-        method.name: _method(method, getattr(servicer, method.name)) for method in service.methods
+        method.name: _method(method, getattr(servicer, method.name))
+        for method in service.methods
+        if hasattr(servicer, method.name)
     }
     return grpc.method_handlers_generic_handler(service.full_name, methods)
 
@@ -62,6 +65,8 @@ def _method(method: MethodDescriptor, behaviour: Callable[..., Any]) -> Any:
     write = GetMessageClass(method.output_type).SerializeToString
     if method.client_streaming:
         return grpc.stream_stream_rpc_method_handler(_guarded_stream(behaviour), read, write)
+    if method.server_streaming:
+        return grpc.unary_stream_rpc_method_handler(_guarded_stream(behaviour), read, write)
     return grpc.unary_unary_rpc_method_handler(_guarded(behaviour), read, write)
 
 
@@ -96,8 +101,12 @@ def _guarded(
 def _guarded_stream(behaviour: Callable[[Any, Context], Any]) -> Callable[..., Any]:
     async def answer(requests: Any, context: Context) -> Any:
         try:
-            async for response in behaviour(requests, context):
-                yield response
+            if type(requests) is Unread:
+                raise requests.refused
+            # Closed with the call, so that what the behaviour holds on to is let go at once.
+            async with aclosing(behaviour(requests, context)) as responses:
+                async for response in responses:
+                    yield response
         except Exception as error:  # noqa: BLE001  (every fault becomes a status, here)
             await abort(context, error)
 
