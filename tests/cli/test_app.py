@@ -1,23 +1,18 @@
-import sys
-import types
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 from sameas_service.cli.app import app
+from sameas_service.server import run
+from sameas_service.server.config import Config
 
 
 @pytest.fixture
 def served(monkeypatch):
-    """Stands in for the server's modules and notes what it is asked to serve."""
+    """The configurations that the server is asked to serve."""
     configs = []
-    config = types.ModuleType("sameas_service.server.config")
-    config.Config = lambda **options: options
-    run = types.ModuleType("sameas_service.server.run")
-    run.serve = configs.append
-    monkeypatch.setitem(sys.modules, "sameas_service.server.config", config)
-    monkeypatch.setitem(sys.modules, "sameas_service.server.run", run)
+    monkeypatch.setattr(run, "serve", configs.append)
     return configs
 
 
@@ -25,7 +20,7 @@ def test_serve_has_defaults_for_one_machine(served):
     result = CliRunner().invoke(app, ["serve"])
 
     assert result.exit_code == 0
-    assert served == [{"data": Path("data"), "host": "127.0.0.1", "port": 50051}]
+    assert served == [Config(data=Path("data"), host="127.0.0.1", port=50051)]
 
 
 def test_serve_takes_its_options_from_the_environment_and_prefers_those_given(served):
@@ -33,7 +28,7 @@ def test_serve_takes_its_options_from_the_environment_and_prefers_those_given(se
 
     CliRunner().invoke(app, ["serve", "--port", "2"], env=environment)
 
-    assert served == [{"data": Path("/d"), "host": "::", "port": 2}]
+    assert served == [Config(data=Path("/d"), host="::", port=2)]
 
 
 @pytest.mark.parametrize("command", ["serve", "import", "person", "timeline"])

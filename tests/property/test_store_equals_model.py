@@ -1,17 +1,21 @@
 """The store, whatever the order, batching and restarts, gives what `derive` gives."""
 
+import os
 import tempfile
 from pathlib import Path
 from typing import Any
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from support.histories import GAP, histories
-from support.worlds import expected_dump
 
 from sameas_service.domain.derive import Rules
 from sameas_service.domain.message import Message
 from sameas_service.store.sqlite.database import Database
+from support.histories import GAP, histories
+from support.worlds import expected_dump
+
+
+EXAMPLES = int(os.environ.get("SAMEAS_TEST_EXAMPLES", "400"))
 
 
 @st.composite
@@ -43,7 +47,7 @@ def deliver(directory: Path, rules: Rules, batches, restarts) -> dict[str, Any]:
         database.close()
 
 
-@settings(max_examples=4000, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
 @given(deliveries())
 def test_any_delivery_gives_what_the_model_gives(delivery) -> None:
     history, batches, restarts, gap = delivery

@@ -52,7 +52,7 @@ def calls(draw: st.DrawFn, index: int = 0, links: bool = True) -> Call:
     kinds = [Kind.TRACK, Kind.TRACK, Kind.TRACK, Kind.IDENTIFY, Kind.IDENTIFY]
     kinds += [Kind.PROFILE, Kind.PROFILE, Kind.RESET, Kind.ALIAS]
     if links:
-        kinds.append(Kind.MERGE)
+        kinds += [Kind.MERGE, Kind.UNLINK, Kind.UNLINK]
     kind = draw(st.sampled_from(kinds))
     fields = {
         "kind": kind,
@@ -77,8 +77,11 @@ def calls(draw: st.DrawFn, index: int = 0, links: bool = True) -> Call:
             fields["previous_user_id"] = draw(users)
         else:
             fields["previous_anonymous_id"] = draw(devices)
+    elif kind is Kind.UNLINK and draw(st.booleans()):
+        fields["user_id"], fields["anonymous_id"] = draw(users), draw(devices)
     else:
         fields["user_id"], fields["previous_user_id"] = draw(users), draw(users)
+        fields["anonymous_id"] = ""
     return Call(**fields)
 
 

@@ -134,7 +134,7 @@ def _pair(call: Call, _: list[notices.Notice]) -> _Parts:
             metadata={"max_bytes": str(REASON_BYTES_MAX)},
         )
     rest = {"reason": call.payload}
-    if source == user:
+    if source == user and call.kind is Kind.MERGE:
         rest["previousUserId"], source = user, None
     return device, user, source, payload.canonical(rest)
 

@@ -205,6 +205,40 @@ def around(position: Position, before: Row | None, at: Row, behind: Row | None) 
     return Around(None, before, at, at.claim)
 
 
+def strike(
+    row: Row, before: Row | None, behind: Row | None, survivor: Position | None, wall: Position
+) -> Plan:
+    """What changes where claims that opened a row do not count any more.
+
+    Args:
+        row: the row, of the user whose claims are struck.
+        before: the row before it, of whichever segment.
+        behind: the row behind it, of whichever segment.
+        survivor: the first claim of the row's run that still counts, if any.
+        wall: the last claim of the row before it, where that is of the same segment.
+    """
+    later = behind if behind is not None and not behind.opens_segment else None
+    if row.opens_segment:
+        return _strike_first(row, later, survivor)
+    if survivor is not None:
+        return Plan((row.start,), (Put(Cut(survivor, wall), row.owner, survivor),))
+    if later is None or later.claim is None:
+        return Plan((row.start,))
+    if before is not None and later.owner == before.owner:
+        return Plan((row.start, later.start))
+    moved = Put(Cut(later.claim, wall), later.owner, later.claim)
+    return Plan((row.start, later.start), (moved,))
+
+
+def _strike_first(row: Row, later: Row | None, survivor: Position | None) -> Plan:
+    """The device's past passes to its next claimant, or to nobody."""
+    if survivor is not None:
+        return Plan((), (Put(row.start, row.owner, survivor),))
+    if later is None:
+        return Plan((), (Put(row.start, None, None),))
+    return Plan((later.start,), (Put(row.start, later.owner, later.claim),))
+
+
 def place(
     placed: Placed,
     where: Around,

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
 from google.protobuf.internal.containers import RepeatedCompositeFieldContainer
+
 from sameas import v1
 from sameas_service.domain import ids
 from sameas_service.domain.errors import Refused

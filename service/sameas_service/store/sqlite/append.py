@@ -9,15 +9,18 @@ from collections.abc import Iterable, Sequence
 from operator import attrgetter
 
 from sameas_service.domain import notices
+from sameas_service.domain.changes import ChangeKind
 from sameas_service.domain.errors import Reason, Refused
 from sameas_service.domain.message import Kind, Message
 from sameas_service.domain.receipt import Outcome, Receipt
 from sameas_service.store.sqlite import ledger
+from sameas_service.store.sqlite.changes import ChangeLog
 from sameas_service.store.sqlite.holders import persons_of_messages
 from sameas_service.store.sqlite.profiling import Profiling
 from sameas_service.store.sqlite.rows import Rows
 from sameas_service.store.sqlite.subject import Subject, Verdict, Workspace, person_id
 from sameas_service.store.sqlite.timelines import Timelines
+from sameas_service.store.sqlite.unlinking import Unlinking
 from sameas_service.store.sqlite.users import Users
 
 
@@ -54,65 +57,96 @@ class _Group:
     """New messages of one workspace, on their way into the ledger."""
 
     def __init__(self, connection: sqlite3.Connection, workspace: Workspace) -> None:
+        parts = (connection, workspace)
+        next_seq, self._next_user, self._next_device = ledger.counters(connection)
         self._connection = connection
         self._workspace = workspace
-        next_seq, self._next_user, self._next_device = ledger.counters(connection)
-        self._users = Users(connection, workspace.id, workspace.name)
-        self._rows = Rows(connection, workspace, self._users, next_seq)
         self._persons: dict[Subject, str] = {}
-        self._timelines = Timelines(connection, workspace, self._users, self._rows)
+        self._users = Users(connection, workspace.id, workspace.name)
+        self._changes = ChangeLog(*parts, self._users)
+        self._rows = Rows(*parts, self._users, self._changes, next_seq)
+        self._timelines = Timelines(*parts, self._users, self._rows, self._changes)
+        self._unlinking = Unlinking(*parts, self._users, self._rows, self._timelines, self._changes)
 
     def append(self, fresh: Sequence[Message]) -> list[Receipt]:
         """Takes the messages; one receipt each."""
         self._load(fresh)
-        ordered = sorted(fresh, key=attrgetter("position"))
-        relinked = self._link([m for m in ordered if m.source is not None])
-        for message in ordered:
-            if message.device is None and message.source is None:
-                self._take(message)
-        self._timelines.take([m for m in ordered if m.device is not None])
-        self._timelines.save()
+        relinked = self._take(sorted(fresh, key=attrgetter("position")))
         self._warn_of_aliases([m for m in fresh if m.kind is Kind.ALIAS])
         verdicts = self._rows.verdicts
         profiling = Profiling(self._connection, self._workspace, self._users)
         profiling.settle(verdicts.values(), self._timelines.touched, relinked)
+        self._changes.flush()
         return [self._receipt(verdicts[m.message_id]) for m in fresh]
 
     def _load(self, fresh: Iterable[Message]) -> None:
-        devices = {m.device for m in fresh if m.device is not None}
+        devices = {m.device for m in fresh if m.device is not None and m.kind is not Kind.UNLINK}
         users = {m.user for m in fresh if m.user is not None}
         users |= {m.source for m in fresh if m.source is not None}
+        self._unlinking.load(users)
         self._timelines.load(devices, self._next_device)
         self._users.load(users, self._timelines.owners(), self._next_user)
-        for user in self._users.new():
+        for user in self._users.made:
             self._rows.new_user(user)
-        self._users.flush()
 
-    def _take(self, message: Message) -> None:
+    def _take(self, ordered: Sequence[Message]) -> set[int]:
+        """Takes messages in order, unlinks last: those strike what came with them.
+
+        Returns:
+            The users who are or were canonical of persons that links or unlinks changed.
+        """
+        placed, relinked = [], set[int]()
+        for message in ordered:
+            if message.kind is Kind.UNLINK:
+                continue
+            if message.source is not None:
+                relinked |= self._link(self._unlinking.dated(message))
+            elif message.device is None or self._unlinking.is_struck(message):
+                self._take_plain(message)
+            else:
+                placed.append(message)
+        self._timelines.take(placed)
+        self._users.flush()
+        self._timelines.save()
+        unlinks = [message for message in ordered if message.kind is Kind.UNLINK]
+        for message in unlinks:
+            self._unlinking.take(message)
+        if unlinks:
+            self._rows.flush()
+            self._timelines.save()
+        return relinked | self._unlinking.relinked
+
+    def _take_plain(self, message: Message) -> None:
         """Takes a message that has no place on a device's timeline."""
         user = self._users.id_of(message.user)
         assert user is not None, "a message names a device or a user"
         verdict = Verdict(message, user)
-        if self._users.greet(message.user):
+        if not self._users.by_id[user].named:
             verdict.outcome = Outcome.CREATED
-        self._rows.keep(verdict, None, user)
+        self._rows.keep(verdict, self._timelines.device_id(message.device), user)
 
-    def _link(self, links: Iterable[Message]) -> set[int]:
-        """Takes links; gives the users who are or were canonical of what they changed."""
-        relinked = set()
-        for message in links:
-            source = self._users.id_of(message.source)
-            target = self._users.id_of(message.user)
-            assert source is not None, "a link has a source"
-            assert target is not None, "a link has a target"
-            changed = self._users.link(message.position, source, target)
-            verdict = Verdict(message, target)
-            if changed:
-                verdict.outcome = Outcome.LINKED
-                verdict.absorbed = tuple(self._users.absorbed(changed))
-            self._rows.keep(verdict, None, target, source)
-            relinked |= changed
-        return relinked
+    def _link(self, message: Message) -> set[int]:
+        """Takes a link; gives the users who are or were canonical of what it changed."""
+        source, target = self._users.id_of(message.source), self._users.id_of(message.user)
+        assert source is not None, "a link has a source"
+        assert target is not None, "a link has a target"
+        verdict = Verdict(message, target)
+        if self._unlinking.is_struck(message):
+            self._rows.keep_apart(verdict, source, target)
+            return set()
+        members = self._users.members(source, target)
+        before = {user.id: self._users.person_id(user.id) for user in members}
+        self._users.link(message.position, source, target)
+        changed = self._users.refold(members)
+        self._changes.relinked(message.message_id, before, ChangeKind.JOINED)
+        if changed:
+            verdict.outcome = Outcome.LINKED
+            verdict.absorbed = tuple(self._users.absorbed(changed))
+        self._rows.keep(verdict, None, target, source)
+        if not self._users.by_id[source].named:
+            self._users.set_named(source, named=True)
+            self._changes.user(message.message_id, source)
+        return changed
 
     def _warn_of_aliases(self, aliases: Sequence[Message]) -> None:
         """Warns of a user's second alias from another source."""

@@ -147,7 +147,7 @@ def load(connection: sqlite3.Connection, workspace: int, names: Collection[str])
         Device(
             id=row[0],
             name=row[1],
-            last=Position(row[2], row[3]),
+            last=None if row[2] == START.at else Position(row[2], row[3]),
             owner=row[4],
             segment=Position(row[5], row[6]),
             visit=None if row[7] is None else Position(row[7], row[8]),
@@ -249,6 +249,42 @@ def refresh(connection: sqlite3.Connection, devices: Collection[Device]) -> None
             by_id[device_id].owner = row.owner
 
 
+_LAST_VISITOR = """
+    SELECT json_array(at, message_id) FROM message
+    WHERE device = ? AND user IS NULL
+    ORDER BY at DESC, message_id DESC LIMIT 1
+"""
+_ROWS = f"""
+    SELECT json_group_array({_SPAN}) FROM (
+        SELECT * FROM span WHERE device = ? ORDER BY start_at, start_id
+    )
+"""  # noqa: S608
+
+
+def rows(connection: sqlite3.Connection, device: int) -> list[Row]:
+    """All rows of a device, in order."""
+    found = (row_of(cell) for cell in one(connection, _ROWS, device))
+    return [row for row in found if row is not None]
+
+
+def renew(connection: sqlite3.Connection, device: Device) -> None:
+    """Reads a device's state again from its rows and the ledger, after claims were struck."""
+    stored = rows(connection, device.id)
+    row = stored[-1] if stored else Row(START)
+    device.owner, device.segment = row.owner, _segment_of(stored)
+    device.visit, device.visit_known = None, False
+    ends = [_position(one(connection, _LAST_VISITOR, device.id))]
+    if row.owner is not None:
+        ends.append(claims(connection, [(device.id, row.owner, FOREVER, FOREVER)])[0][0])
+    if device.segment != START:
+        ends.append(Position(device.segment.at, device.segment.message_id[:-1]))
+    device.last = max((end for end in ends if end is not None), default=None)
+
+
+def _segment_of(stored: Sequence[Row]) -> Position:
+    return next((row.start for row in reversed(stored) if row.opens_segment), START)
+
+
 def row_of(cell: Any) -> Row | None:
     """A row of spans from its JSON."""
     cell = _loads(cell)
@@ -270,8 +306,8 @@ def _loads(cell: Any) -> Any:
 
 
 def _device_row(workspace: int, device: Device) -> tuple[Any, ...]:
-    last, visit = device.last, device.visit or (None, None)
-    assert last is not None, "a device is made by a message"
+    # A device that only struck claims name has no last message.
+    last, visit = device.last or START, device.visit or (None, None)
     return (
         device.id,
         workspace,

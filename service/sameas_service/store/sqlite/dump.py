@@ -13,7 +13,7 @@ from sameas_service.store.sqlite.subject import Workspace
 _USERS = """
     SELECT json_group_array(json_array(user.name, canonical.name))
     FROM user JOIN user AS canonical ON canonical.id = user.canonical
-    WHERE user.workspace = ?
+    WHERE user.workspace = ? AND user.named = 1
 """
 _SPANS = """
     SELECT json_group_array(json_array(
@@ -37,7 +37,7 @@ _MESSAGES = """
     FROM message
     LEFT JOIN user ON user.id = message.user
     LEFT JOIN device ON device.id = message.device
-    WHERE message.workspace = ?
+    WHERE message.workspace = ? AND message.kind <> 10 AND message.struck IS NULL
 """
 _PROFILES = "SELECT json_group_array(json_array(person_id, traits)) FROM profile"
 

@@ -37,11 +37,11 @@ _RESOLVE = f"""
             {_row_at("start_at", "device.id", "last_at", "last_id")},
             {_row_at("start_id", "device.id", "last_at", "last_id")}
         FROM wanted JOIN device ON device.workspace = ?1 AND device.name = wanted.id
-        WHERE by = 'anonymous'
+        WHERE by = 'anonymous' AND device.last_at <> -4611686018427387904
         UNION ALL
         SELECT
             k,
-            ifnull(person.user, {_row_at("owner", "device.id", "start_at", "start_id")}),
+            ifnull(person.user, {_row_at("owner", "device.id", "person.start_at", "person.start_id")}),
             device.id, device.name, person.start_at, person.start_id
         FROM wanted JOIN person ON person.person_id = wanted.id
         LEFT JOIN device ON device.id = person.device

@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from sameas_service.domain.message import Kind, Message, Position
+from sameas_service.domain.payload import canonical, parse
 from sameas_service.domain.receipt import Outcome
 from sameas_service.store.sqlite.connection import Insert, as_json, one
 
@@ -83,17 +84,21 @@ def insert(connection: sqlite3.Connection, rows: list[tuple[Any, ...]]) -> None:
     _INSERT.run(connection, rows)
 
 
-def row_of(  # noqa: PLR0913  (it is what a row has)
+def row_of(
     seq: int,
     workspace: int,
     message: Message,
-    device: int | None,
-    user: int | None,
-    source: int | None,
+    ids: tuple[int | None, int | None, int | None, int | None],
     outcome: Outcome,
 ) -> tuple[Any, ...]:
-    """A message as a row, with the surrogates of its device, user and source."""
-    kind, (at, message_id), received_at, _, _, _, event, payload, context, *rest = message
+    """A message as a row, with the surrogates of its device, user and source, and of the user
+    that it names without counting.
+    """
+    kind, (at, message_id), received_at, *_, event, payload, context = message[:9]
+    rest = message[9:]
+    if kind is Kind.UNLINK:
+        # Its ids are the pair's: no device and no user has this message on their timeline.
+        payload = unlink_payload(message)
     client_time, sent_at, _ = rest
     return (
         seq,
@@ -101,10 +106,7 @@ def row_of(  # noqa: PLR0913  (it is what a row has)
         message_id,
         int(kind),
         at,
-        device,
-        user,
-        source,
-        None,
+        *ids,
         client_time,
         sent_at,
         received_at,
@@ -118,6 +120,8 @@ def row_of(  # noqa: PLR0913  (it is what a row has)
 
 def message_of(row: Sequence[Any]) -> Message:
     """A message from its row as JSON."""
+    if row[1] == Kind.UNLINK:
+        return _unlink_of(row)
     return Message(
         kind=Kind(row[1]),
         position=Position(row[2], row[0]),
@@ -128,6 +132,31 @@ def message_of(row: Sequence[Any]) -> Message:
         event=row[7],
         payload=row[8],
         context=row[9],
+        client_time=row[10],
+        sent_at=row[11],
+    )
+
+
+def unlink_payload(message: Message) -> str:
+    """The payload of an unlink's row: the reason and the pair."""
+    pair = {
+        "anonymousId": message.device,
+        "userId": message.user,
+        "previousUserId": message.source,
+    }
+    return canonical(parse(message.payload) | {k: v for k, v in pair.items() if v is not None})
+
+
+def _unlink_of(row: Sequence[Any]) -> Message:
+    rest = parse(row[8])
+    return Message(
+        Kind.UNLINK,
+        Position(row[2], row[0]),
+        row[3],
+        device=rest.pop("anonymousId", None),
+        user=rest.pop("userId"),
+        source=rest.pop("previousUserId", None),
+        payload=canonical(rest),
         client_time=row[10],
         sent_at=row[11],
     )

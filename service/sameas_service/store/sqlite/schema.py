@@ -83,6 +83,7 @@ _INITIAL = (
         workspace INTEGER NOT NULL,
         name TEXT NOT NULL,
         canonical INTEGER NOT NULL,
+        named INTEGER NOT NULL,
         UNIQUE (workspace, name)
     ) STRICT
     """,
@@ -147,6 +148,33 @@ _INITIAL = (
     ) STRICT, WITHOUT ROWID
     """,
     "CREATE INDEX link_target ON link (target)",
+    # Pairs whose claims and links do not count up to an event time. Names, not surrogates: an
+    # unlink may be about ids that no other message has named yet.
+    """
+    CREATE TABLE unlink (
+        workspace INTEGER NOT NULL,
+        message_id TEXT NOT NULL,
+        device TEXT,
+        user TEXT NOT NULL,
+        source TEXT,
+        upto INTEGER NOT NULL,
+        PRIMARY KEY (workspace, message_id)
+    ) STRICT, WITHOUT ROWID
+    """,
+    "CREATE INDEX unlink_user ON unlink (workspace, user)",
+    # Who is who has changed: a log for those who follow it.
+    """
+    CREATE TABLE change (
+        cursor INTEGER PRIMARY KEY,
+        workspace INTEGER NOT NULL,
+        message_id TEXT NOT NULL,
+        kind INTEGER NOT NULL,
+        is_user INTEGER NOT NULL,
+        name TEXT NOT NULL,
+        person_id TEXT NOT NULL,
+        former TEXT NOT NULL
+    ) STRICT
+    """,
     # Alias sources of a user, for the warning that a second one gives.
     """
     CREATE INDEX message_alias ON message (user, at)

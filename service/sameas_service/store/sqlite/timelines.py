@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from sameas_service.domain import notices, person_ids
+from sameas_service.domain.changes import ChangeKind
 from sameas_service.domain.message import START, Kind, Message, Position, after
 from sameas_service.domain.receipt import Outcome
 from sameas_service.resolver.timeline import (
@@ -26,6 +27,7 @@ from sameas_service.resolver.timeline import (
     place,
 )
 from sameas_service.store.sqlite import devices
+from sameas_service.store.sqlite.changes import ChangeLog
 from sameas_service.store.sqlite.devices import FOREVER
 from sameas_service.store.sqlite.rows import Rows
 from sameas_service.store.sqlite.subject import Segment, Subject, Verdict, Workspace
@@ -51,12 +53,19 @@ class Timelines:
     """
 
     def __init__(
-        self, connection: sqlite3.Connection, workspace: Workspace, users: Users, rows: Rows
+        self,
+        connection: sqlite3.Connection,
+        workspace: Workspace,
+        users: Users,
+        rows: Rows,
+        changes: ChangeLog,
     ) -> None:
         self._connection = connection
         self._workspace = workspace
         self._users = users
         self._rows = rows
+        self._changes = changes
+        self._holders: dict[int, Subject | None] = {}
         self._devices: dict[str, Device] = {}
         self._puts: list[tuple[int, Put]] = []
         self.touched: set[Subject] = set()
@@ -65,6 +74,7 @@ class Timelines:
         """Reads the devices with these anonymous ids, and makes those that are not there."""
         for device in devices.load(self._connection, self._workspace.id, names):
             self._devices[device.name] = device
+        self._holders = self._hold(self._devices.values())
         for name in sorted(names - self._devices.keys()):
             self._devices[name] = Device(next_id, name)
             self._rows.open_segment(Segment(next_id, name, START))
@@ -123,6 +133,8 @@ class Timelines:
             created = is_new and subject is None
             outcome = Outcome.CREATED if created else Outcome.UNCHANGED
             self._keep(device, Verdict(message, holder, outcome), placed)
+            if is_new:
+                self._hand_over(device, message.message_id, in_order=True)
             return
         segment = Segment(device.id, device.name, start)
         verdict = Verdict(message, segment if subject is None else subject)
@@ -134,20 +146,24 @@ class Timelines:
         else:
             self._claimed(verdict, former, segment, is_new=is_new)
         self._keep(device, verdict, placed)
+        if not placed.is_reset:
+            self._hand_over(device, message.message_id, in_order=True)
+        elif is_new:
+            self._holders[device.id] = segment
+            self._changes.device(message.message_id, device.name, segment, None, ChangeKind.CREATED)
 
     def _claimed(
         self, verdict: Verdict, former: int | None, segment: Segment, *, is_new: bool
     ) -> None:
         """Says what a claim did, by who owned the segment and whether it had messages."""
         user, name = verdict.subject, verdict.message.user
-        greeting = self._users.greet(name)
         if former == user or name is None:
             return
         if former is not None:
             verdict.outcome = Outcome.SWITCHED
             former_name = self._users.by_id[former].name
             verdict.notices += (notices.device_switched(segment.name, former_name, name),)
-        elif is_new and greeting:
+        elif is_new and not self._users.is_named(name):
             verdict.outcome = Outcome.CREATED
         else:
             verdict.outcome = Outcome.LINKED
@@ -174,6 +190,10 @@ class Timelines:
         devices.apply_plans(self._connection, list(zip(ids, plans, strict=True)), gap)
         devices.refresh(self._connection, [one.device for one in round_])
         self._users.need(self.owners())
+        for one, plan in zip(round_, plans, strict=True):
+            if not self._hand_over(one.device, one.message.message_id) and plan.put:
+                holder = self._holders[one.device.id]
+                self._changes.past(one.message.message_id, one.device.name, holder)
         left: dict[str, deque[Message]] = {}
         for queue in late.values():
             left.update(self._take_in_order(queue))
@@ -211,6 +231,60 @@ class Timelines:
             )
             for index, (device, message) in enumerate(wanted)
         ]
+
+    def renew(
+        self, device: Device, message_id: str, owners: set[int], starts: Sequence[Position]
+    ) -> None:
+        """Brings a device up to date after claims on it were struck by this message.
+
+        Args:
+            device: the device.
+            message_id: of the unlink.
+            owners: users who may have won or lost a stretch.
+            starts: where segments start that may be nobody's now.
+        """
+        devices.renew(self._connection, device)
+        self._users.need(owners | self.owners())
+        self._touch(device, owners, [Segment(device.id, device.name, at) for at in starts])
+        if not self._hand_over(device, message_id):
+            self._changes.past(message_id, device.name, self._holders[device.id])
+
+    def find(self, name: str) -> Device | None:
+        """A device by its anonymous id, if any message ever named it."""
+        if name not in self._devices:
+            for device in devices.load(self._connection, self._workspace.id, {name}):
+                self._devices[name] = device
+                self._holders |= self._hold([device])
+        return self._devices.get(name)
+
+    def _hold(self, of: Iterable[Device]) -> dict[int, Subject | None]:
+        """Whose the latest message of each device is; None where it has none."""
+        held: dict[int, Subject | None] = {}
+        closed = []
+        for device in of:
+            if device.last is None:
+                held[device.id] = None
+            elif device.last < device.segment:
+                closed.append((device, device.last))
+            else:
+                segment = Segment(device.id, device.name, device.segment)
+                held[device.id] = segment if device.owner is None else device.owner
+        if closed:
+            wanted = [(device.id, last) for device, last in closed]
+            around_ = devices.neighbours(self._connection, wanted)
+            for (device, _), rows in zip(closed, around_, strict=True):
+                held[device.id] = self._holder(device, rows.at)
+        return held
+
+    def _hand_over(self, device: Device, message_id: str, *, in_order: bool = False) -> bool:
+        """Notes it where a device's latest message is somebody else's now; whether it is."""
+        before, now = self._holders.get(device.id), self._hold([device])[device.id]
+        if before == now:
+            return False
+        self._holders[device.id] = now
+        kind = _change_of(now, before, device.segment, in_order=in_order)
+        self._changes.device(message_id, device.name, now, before, kind)
+        return True
 
     def _holder(self, device: Device, at: Row) -> Subject:
         """Whom the row holds positions for."""
@@ -257,6 +331,21 @@ class Timelines:
         if placed.user is None and verdict.message.has_operations:
             device.has_operations = True
         self._rows.keep(verdict, device.id, placed.user)
+
+
+def _change_of(
+    now: Subject | None, before: Subject | None, segment: Position, *, in_order: bool
+) -> ChangeKind:
+    """What it means that the holder of a device's latest message is another one."""
+    if now is None:
+        return ChangeKind.GONE
+    if before is None or (in_order and isinstance(now, Segment)):
+        return ChangeKind.CREATED
+    if isinstance(now, Segment):
+        return ChangeKind.SPLIT
+    if isinstance(before, Segment) and before.start == segment:
+        return ChangeKind.JOINED
+    return ChangeKind.SWITCHED
 
 
 def _arrived_late(device: Device, placed: Placed) -> None:

@@ -12,15 +12,17 @@ from sameas_service.store.sqlite.connection import Insert, as_json, one
 
 @dataclass(slots=True)
 class User:
-    """A user id, and the user that is canonical for its person."""
+    """A user id, and the user that is canonical for its person; `named` says whether any
+    message in force names it.
+    """
 
     id: int
     name: str
     canonical: int
-    is_new: bool = False
+    named: bool
 
 
-_COLUMNS = "user.id, user.name, user.canonical"
+_COLUMNS = "user.id, user.name, user.canonical, user.named"
 _LOAD = f"""
     SELECT json_group_array(json_array({_COLUMNS}))
     FROM (
@@ -44,7 +46,13 @@ _LINKS = """
     WHERE source IN (SELECT value FROM json_each(?1))
        OR target IN (SELECT value FROM json_each(?1))
 """
-_INSERT = Insert("user", 4, "ON CONFLICT (id) DO UPDATE SET canonical = excluded.canonical")
+_INSERT = Insert(
+    "user",
+    5,
+    """
+    ON CONFLICT (id) DO UPDATE SET canonical = excluded.canonical, named = excluded.named
+    """,
+)
 _INSERT_LINK = Insert("link (at, message_id, source, target)", 4)
 
 
@@ -56,7 +64,7 @@ class Users:
         self._workspace = workspace
         self._workspace_name = name
         self._changed: dict[int, User] = {}
-        self._greeted: set[str] = set()
+        self.made: list[User] = []
         self.by_name: dict[str, User] = {}
         self.by_id: dict[int, User] = {}
 
@@ -70,7 +78,9 @@ class Users:
         self._add(one(self._connection, _LOAD, self._workspace, *wanted))
         for name in names:
             if name not in self.by_name:
-                self._put(User(next_id, name, next_id, is_new=True))
+                user = User(next_id, name, next_id, named=False)
+                self._put(user)
+                self.made.append(user)
                 next_id += 1
         self.need(user.canonical for user in list(self.by_id.values()))
         return next_id
@@ -86,12 +96,14 @@ class Users:
         """A user's surrogate."""
         return None if name is None else self.by_name[name].id
 
-    def greet(self, name: str | None) -> bool:
-        """Whether this is the first message ever that names the user; True only once."""
-        is_new = name is not None and self.by_name[name].is_new and name not in self._greeted
-        if is_new and name is not None:
-            self._greeted.add(name)
-        return is_new
+    def is_named(self, name: str) -> bool:
+        """Whether a message in force names the user."""
+        return self.by_name[name].named
+
+    def set_named(self, user: int, *, named: bool) -> None:
+        """Notes that a message in force names the user, or that none does any more."""
+        self.by_id[user].named = named
+        self._changed[user] = self.by_id[user]
 
     def person_id(self, user: int) -> str:
         """The id of the user's person."""
@@ -108,23 +120,26 @@ class Users:
         return [
             self.former_person_id(user.id)
             for user in gone
-            if user.canonical != user.id and not user.is_new
+            if user.canonical != user.id and user.named
         ]
 
-    def link(self, position: Position, source: int, target: int) -> set[int]:
-        """Adds a link and folds its component again.
+    def link(self, position: Position, source: int, target: int) -> None:
+        """Adds a link; `refold` says what it does."""
+        _INSERT_LINK.run(self._connection, [(*position, source, target)])
+
+    def members(self, *of: int) -> list[User]:
+        """All users of these users' persons."""
+        self.flush()
+        canonical = {self.by_id[user].canonical for user in of}
+        self._add(one(self._connection, _MEMBERS, as_json(list(canonical))))
+        return [user for user in self.by_id.values() if user.canonical in canonical]
+
+    def refold(self, members: list[User]) -> set[int]:
+        """Folds the links among the members of persons again.
 
         Returns:
             The canonical users, before and now, of the persons that it changed.
         """
-        _INSERT_LINK.run(self._connection, [(*position, source, target)])
-        return self.refold({self.by_id[source].canonical, self.by_id[target].canonical})
-
-    def refold(self, canonical: set[int]) -> set[int]:
-        """Folds the links among the members of these persons again; the persons changed."""
-        self.flush()
-        self._add(one(self._connection, _MEMBERS, as_json(list(canonical))))
-        members = [user for user in self.by_id.values() if user.canonical in canonical]
         rows = one(self._connection, _LINKS, as_json([user.id for user in members]))
         folded = canonical_users(
             Link(Position(at, message_id), str(source), str(target))
@@ -140,17 +155,16 @@ class Users:
         self.flush()
         return changed
 
-    def new(self) -> list[User]:
-        """The users that this group names for the first time."""
-        return [user for user in self.by_id.values() if user.is_new]
-
     def flush(self) -> None:
         """Writes what changed."""
-        rows = [(u.id, self._workspace, u.name, u.canonical) for u in self._changed.values()]
+        rows = [
+            (u.id, self._workspace, u.name, u.canonical, int(u.named))
+            for u in self._changed.values()
+        ]
         _INSERT.run(self._connection, rows)
         self._changed.clear()
 
-    def _add(self, rows: list[tuple[int, str, int]]) -> None:
+    def _add(self, rows: list[tuple[int, str, int, bool]]) -> None:
         for row in rows:
             if row[0] not in self.by_id:
                 user = User(*row)

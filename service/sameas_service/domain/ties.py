@@ -1,0 +1,174 @@
+"""What joins ids in a history: claims join a device and a user, links two users."""
+
+from collections import defaultdict, deque
+from collections.abc import Collection, Iterable
+from functools import cached_property
+from itertools import pairwise
+from typing import NamedTuple
+
+from sameas_service.domain import person_ids
+from sameas_service.domain.derive import Rules
+from sameas_service.domain.ends import DeviceEnd, End, Standing, UserEnd, standing
+from sameas_service.domain.links import Link, canonical_users
+from sameas_service.domain.message import Message
+
+
+class Step(NamedTuple):
+    """Two ids that messages join directly: a device and a user, or two users.
+
+    Attributes:
+        device: the device, where the messages are claims.
+        source: the former user id, where they are links.
+        user: the other end.
+        messages: all that join the two, in order of position; at least one.
+    """
+
+    device: str | None
+    source: str | None
+    user: str
+    messages: list[Message]
+
+
+class Ties:
+    """The claims and links among messages in force."""
+
+    def __init__(self, messages: Iterable[Message], rules: Rules) -> None:
+        self._messages = sorted(messages, key=lambda m: m.position)
+        self._rules = rules
+
+    def without(self, dropped: Collection[str]) -> "Ties":
+        """What is left where the messages with these ids had never come."""
+        left = [m for m in self._messages if m.message_id not in dropped]
+        return Ties(left, self._rules)
+
+    def about(self, devices: Collection[str]) -> "Ties":
+        """The messages of some devices, and all links."""
+        kept = [m for m in self._messages if m.is_link or m.device in devices]
+        return Ties(kept, self._rules)
+
+    @cached_property
+    def claims(self) -> dict[tuple[str, str], list[Message]]:
+        """The claims of each device by each user."""
+        found: dict[tuple[str, str], list[Message]] = defaultdict(list)
+        for message in self._messages:
+            if message.is_claim and message.device is not None and message.user is not None:
+                found[message.device, message.user].append(message)
+        return dict(found)
+
+    @cached_property
+    def links(self) -> dict[frozenset[str], list[Message]]:
+        """The links of each two users, in either direction."""
+        found: dict[frozenset[str], list[Message]] = defaultdict(list)
+        for message in self._messages:
+            if message.is_link and message.source is not None and message.user is not None:
+                found[frozenset((message.source, message.user))].append(message)
+        return dict(found)
+
+    @cached_property
+    def canonical(self) -> dict[str, str]:
+        """Each linked user, and the canonical one of their person."""
+        return canonical_users(
+            Link(m.position, m.source, m.user)
+            for links in self.links.values()
+            for m in links
+            if m.source is not None and m.user is not None
+        )
+
+    @cached_property
+    def users(self) -> set[str]:
+        """All users that a message names."""
+        named = {m.user for m in self._messages} | {m.source for m in self._messages}
+        return {user for user in named if user is not None}
+
+    @cached_property
+    def _neighbours(self) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = defaultdict(list)
+        for pair in self.links:
+            if len(pair) == 2:
+                one, other = pair
+                found[one].append(other)
+                found[other].append(one)
+        return {user: sorted(linked) for user, linked in found.items()}
+
+    def standing(self, end: DeviceEnd) -> Standing | None:
+        """Where a device's end stands; None where no message put it there."""
+        return standing(end, self._messages, self._rules.session_gap)
+
+    def user_of(self, end: End) -> str | None:
+        """The user that an end is, or who owns its place; None for nobody."""
+        if isinstance(end, UserEnd):
+            return end.user
+        place = self.standing(end)
+        return None if place is None or place.span is None else place.span.owner
+
+    def person_id(self, end: End) -> str | None:
+        """The id of the person that an end belongs to; None where no message made it."""
+        if isinstance(end, UserEnd):
+            known = end.user in self.users
+            return self._of_user(end.user) if known else None
+        place = self.standing(end)
+        if place is None:
+            return None
+        if place.span is not None:
+            return self._of_user(place.span.owner)
+        return person_ids.of_segment(self._rules.workspace, end.device, place.segment.start)
+
+    def _of_user(self, user: str) -> str:
+        return person_ids.of_user(self._rules.workspace, self.canonical.get(user, user))
+
+    def kin(self, user: str) -> set[str]:
+        """All users of a user's person."""
+        return set(self._reached(user))
+
+    def path(self, first: str, second: str) -> list[str] | None:
+        """The shortest way over links from one user to another; None where there is none."""
+        came_from = self._reached(first)
+        if second not in came_from:
+            return None
+        path = [second]
+        while path[-1] != first:
+            path.append(came_from[path[-1]])
+        return path[::-1]
+
+    def _reached(self, first: str) -> dict[str, str]:
+        """Each user of the person, and the one before them on the shortest way there."""
+        came_from = {first: first}
+        waiting = deque([first])
+        while waiting:
+            user = waiting.popleft()
+            for neighbour in self._neighbours.get(user, ()):
+                if neighbour not in came_from:
+                    came_from[neighbour] = user
+                    waiting.append(neighbour)
+        return came_from
+
+    def chain(self, first: End, second: End) -> list[Step] | None:
+        """The steps from one end to the other.
+
+        None where they are not one person, or one that has no user; empty where both ends
+        are the same user.
+        """
+        start, goal = self.user_of(first), self.user_of(second)
+        path = None if start is None or goal is None else self.path(start, goal)
+        if path is None:
+            return None
+        steps = [self._claimed(first, path[0])]
+        steps += [self._linked(one, other) for one, other in pairwise(path)]
+        steps.append(self._claimed(second, path[-1]))
+        chain: list[Step] = []
+        for step in steps:
+            # Two segments of one device may have the same owner.
+            if step is not None and step not in chain:
+                chain.append(step)
+        return chain
+
+    def _claimed(self, end: End, owner: str) -> Step | None:
+        if isinstance(end, UserEnd):
+            return None
+        return Step(end.device, None, owner, self.claims[end.device, owner])
+
+    def _linked(self, one: str, other: str) -> Step:
+        links = self.links[frozenset((one, other))]
+        user = links[0].user
+        assert user is not None, "a link has a user"
+        return Step(None, links[0].source, user, links)
