@@ -26,6 +26,7 @@ WORLDS = [0] * 80 + list(range(1, 81))
 a few calls, so that what went wrong is not put right by the next call."""
 
 IDS = 4
+STEP_SECONDS = 300
 AGO_SECONDS = [*range(0, 50, 5), *range(600, 9_000, 600)]
 """How long before now calls happened, by their callers' clocks: such times stay as given. Many
 calls share one, so that ties are common, and the session gap comes to bear."""
@@ -44,16 +45,16 @@ KINDS = {
 }
 
 
-def request_of(choose: random.Random, message_id: str, now: int) -> Any:
-    """A random call about the few ids; every other one has a time that others have too."""
-    ago = choose.choice(AGO_SECONDS)
+def request_of(choose: random.Random, message_id: str, now: int, passed: int) -> Any:
+    """A random call about the few ids; most come in order of time, the others too late."""
+    ago = choose.choice([*[STEP_SECONDS * (CALLS - passed)] * 2, choose.choice(AGO_SECONDS)])
     nanos = choose.choice([0, choose.randrange(1_000_000) * 1_000])
     common = {
         "message_id": message_id,
         "timestamp": Timestamp(seconds=now - ago, nanos=nanos),
     }
     world = choose.choice(WORLDS)
-    device, user, other = (f"{world}-{choose.randrange(IDS)}" for _ in range(3))
+    device, user, other = (f"w{world}-{choose.randrange(IDS)}" for _ in range(3))
     what = choose.random()
     if what < 0.35:
         ids = choose.choice([{"anonymous_id": device}] * 3 + [{"user_id": user}])
@@ -99,7 +100,7 @@ async def client(stub: Any, number: int, sent: dict[str, Any], receipts: list[v1
     """Calls one after the other, some of them twice, some of them at the same time."""
     choose, now = random.Random(SEED + number), int(time.time())
     for count in range(CALLS):
-        request = request_of(choose, f"{number:02}-{count:02}", now)
+        request = request_of(choose, f"{number:02}-{count:02}", now, count)
         sent[request.message_id] = request
         call = getattr(stub, type(request).__name__.removesuffix("Request"))
         times = choose.choice([1, 1, 1, 2])

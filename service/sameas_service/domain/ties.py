@@ -11,6 +11,7 @@ from sameas_service.domain.derive import Rules
 from sameas_service.domain.ends import DeviceEnd, End, Standing, UserEnd, standing
 from sameas_service.domain.links import Link, canonical_users
 from sameas_service.domain.message import Message
+from sameas_service.domain.ownership import Span, spans
 
 
 class Step(NamedTuple):
@@ -93,6 +94,10 @@ class Ties:
     def standing(self, end: DeviceEnd) -> Standing | None:
         """Where a device's end stands; None where no message put it there."""
         return standing(end, self._messages, self._rules.session_gap)
+
+    def owned(self, place: Standing) -> list[list[Span]]:
+        """The spans of each segment of a place's device."""
+        return [spans(segment, self._rules.session_gap) for segment in place.segments]
 
     def user_of(self, end: End) -> str | None:
         """The user that an end is, or who owns its place; None for nobody."""

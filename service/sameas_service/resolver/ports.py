@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 from sameas_service.domain.errors import Refused
+from sameas_service.domain.explain import Explanation
 from sameas_service.domain.message import Kind, Message, Position
 from sameas_service.domain.payload import Json
 from sameas_service.domain.receipt import Receipt
@@ -38,6 +39,15 @@ class Filter(NamedTuple):
     start_time: int | None = None
     end_time: int | None = None
 
+    def takes(self, message: Message) -> bool:
+        """Whether a message is one of them."""
+        return (
+            (not self.kinds or message.kind in self.kinds)
+            and (not self.events or message.event in self.events)
+            and (self.start_time is None or message.event_time >= self.start_time)
+            and (self.end_time is None or message.event_time < self.end_time)
+        )
+
 
 class Page(NamedTuple):
     """Some messages in order of position, and where to go on: None at the end."""
@@ -64,16 +74,34 @@ class Store(Protocol):
             Refused: `SERVER_STOPPING` or `DISK_FULL`; then nothing was kept.
         """
 
-    async def persons(self, keys: Sequence[PersonKey]) -> list[PersonView | None]:
-        """The person of each key, from one snapshot; None where no message named it."""
+    async def persons(
+        self, keys: Sequence[PersonKey], as_of: int | None = None
+    ) -> list[PersonView | None]:
+        """The person of each key, from one snapshot; None where no message named it.
+
+        With `as_of`, in microseconds: as if only the messages received up to then had come.
+
+        Raises:
+            Refused: `OVERLOADED` if `as_of` is given and too many messages matter.
+        """
 
     async def messages(
-        self, key: PersonKey, only: Filter, behind: Position | None, limit: int
+        self,
+        key: PersonKey,
+        only: Filter,
+        behind: Position | None,
+        limit: int,
+        as_of: int | None = None,
     ) -> Page | None:
         """A page of a person's timeline behind a position; None where there is no person.
 
-        A page may be short, or empty, and yet not the last.
+        A page may be short, or empty, and yet not the last. For `as_of` see `persons`.
         """
+
+    async def explain(
+        self, first: PersonKey, second: PersonKey, as_of: int | None = None
+    ) -> Explanation:
+        """Why two keys are one person, or why not. For `as_of` see `persons`."""
 
     async def ready(self) -> bool:
         """Whether the store answers."""

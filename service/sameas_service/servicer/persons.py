@@ -7,6 +7,7 @@ from sameas_service.domain.limits import PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX, PERSO
 from sameas_service.domain.message import Kind
 from sameas_service.resolver.ports import Filter, PersonKey, PersonView, Store
 from sameas_service.servicer.calls import microseconds
+from sameas_service.servicer.explained import explanation_of
 from sameas_service.servicer.handlers import Context
 from sameas_service.servicer.listed import message_of, timestamp_of
 from sameas_service.servicer.structs import struct_of
@@ -25,7 +26,8 @@ class PersonServicer:
         self, request: v1.GetPersonRequest, _: Context
     ) -> v1.GetPersonResponse:
         """See the protos."""
-        (view,) = await self._store.persons([key_of(request.key, "key")])
+        as_of = as_of_of(request)
+        (view,) = await self._store.persons([key_of(request.key, "key")], as_of)
         if view is None:
             raise not_found()
         return v1.GetPersonResponse(person=person_of(view, request.form))
@@ -44,7 +46,7 @@ class PersonServicer:
         keys = [key_of(key, f"keys[{index}]") for index, key in enumerate(request.keys)]
         results = [
             v1.BatchGetPersonsResult(person=view and person_of(view, request.form))
-            for view in await self._store.persons(keys)
+            for view in await self._store.persons(keys, as_of_of(request))
         ]
         return v1.BatchGetPersonsResponse(results=results)
 
@@ -52,15 +54,29 @@ class PersonServicer:
         self, request: v1.ListMessagesRequest, _: Context
     ) -> v1.ListMessagesResponse:
         """See the protos."""
-        key, only = key_of(request.key, "key"), filter_of(request)
-        behind = position_of(request.page_token, (key, only)) if request.page_token else None
-        page = await self._store.messages(key, only, behind, _page_size(request.page_size))
+        key, only, as_of = key_of(request.key, "key"), filter_of(request), as_of_of(request)
+        asked = (key, only, as_of)
+        behind = position_of(request.page_token, asked) if request.page_token else None
+        size = _page_size(request.page_size)
+        page = await self._store.messages(key, only, behind, size, as_of)
         if page is None:
             raise not_found()
         return v1.ListMessagesResponse(
             messages=[message_of(message, request.form) for message in page.messages],
-            next_page_token=token_of(page.next, (key, only)) if page.next else "",
+            next_page_token=token_of(page.next, asked) if page.next else "",
         )
+
+    async def Explain(  # noqa: N802
+        self, request: v1.ExplainRequest, _: Context
+    ) -> v1.ExplainResponse:
+        """See the protos."""
+        first, second = key_of(request.first, "first"), key_of(request.second, "second")
+        explanation = await self._store.explain(first, second, as_of_of(request))
+        if explanation.first_person_id is None:
+            raise not_found("first")
+        if explanation.second_person_id is None:
+            raise not_found("second")
+        return explanation_of(explanation)
 
 
 def key_of(key: v1.PersonKey, field: str) -> PersonKey:
@@ -74,6 +90,16 @@ def key_of(key: v1.PersonKey, field: str) -> PersonKey:
             field=field,
         )
     return PersonKey(_BY[name or ""], value)
+
+
+def as_of_of(
+    request: v1.GetPersonRequest
+    | v1.BatchGetPersonsRequest
+    | v1.ListMessagesRequest
+    | v1.ExplainRequest,
+) -> int | None:
+    """The time as of which a call asks; None for now."""
+    return microseconds(request.as_of, "as_of") if request.HasField("as_of") else None
 
 
 def filter_of(request: v1.ListMessagesRequest) -> Filter:
@@ -109,9 +135,9 @@ def person_of(view: PersonView, form: int) -> v1.Person:
     return person
 
 
-def not_found() -> Refused:
+def not_found(field: str = "key") -> Refused:
     """No message made such a person."""
-    return Refused(Reason.PERSON_NOT_FOUND, "no message named this id", field="key")
+    return Refused(Reason.PERSON_NOT_FOUND, "no message named this id", field=field)
 
 
 def _page_size(asked: int) -> int:

@@ -68,6 +68,12 @@ _INITIAL = (
     CREATE INDEX message_claim ON message (device, user, at, message_id)
     WHERE device IS NOT NULL AND user IS NOT NULL AND kind <> 7
     """,
+    # Links, struck ones too, by either user: as-of reads and explanations follow them.
+    "CREATE INDEX message_link ON message (source) WHERE source IS NOT NULL",
+    """
+    CREATE INDEX message_linked ON message (ifnull(user, struck))
+    WHERE source IS NOT NULL
+    """,
     # Messages that speak of traits, for a fold.
     """
     CREATE INDEX message_speaks_user ON message (user, at, message_id)
@@ -209,3 +215,15 @@ def migrate(connection: sqlite3.Connection) -> None:
     database = Database(connection)
     migrations.apply(database)
     connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+
+
+@migrations()
+def m0002_maintenance(db: Database) -> None:
+    """What is under way and must be finished before the tables are used; see `marker`."""
+    db.execute(
+        """
+        CREATE TABLE maintenance (
+            task TEXT PRIMARY KEY
+        ) STRICT, WITHOUT ROWID
+        """
+    )

@@ -4,16 +4,18 @@ import logging
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from sameas_service.domain.derive import Rules
 from sameas_service.domain.errors import Reason, Refused
+from sameas_service.domain.explain import Explanation
 from sameas_service.domain.message import Message, Position
 from sameas_service.domain.receipt import Receipt
 from sameas_service.resolver.ports import Filter, Page, PersonKey, PersonView
-from sameas_service.store.sqlite import reading
+from sameas_service.store.sqlite import past, reading
 from sameas_service.store.sqlite.database import Database
 from sameas_service.store.sqlite.together import Together
 
@@ -24,6 +26,7 @@ GROUP_MESSAGES_MAX = 2_500
 
 GROUP_PERSONS_MAX = 256
 GROUP_PAGES_MAX = 16
+GROUP_PAST_MAX = 1
 
 Answers = list[Receipt | Refused]
 
@@ -44,8 +47,8 @@ class PageQuery(NamedTuple):
 class SqliteStore:
     """A data directory, served to many callers at once.
 
-    Writes go through one thread with the one writing connection; persons and timelines have
-    a thread and a connection each, so that a long page does not keep a short read waiting.
+    Writes go through one thread with the one writing connection; persons, timelines and the
+    past have a thread and a connection each, so that a long read keeps no short one waiting.
     """
 
     def __init__(
@@ -64,23 +67,45 @@ class SqliteStore:
         self._failed = False
         self._person_reader = self._database.reader()
         self._page_reader = self._database.reader()
+        self._past_reader = self._database.reader()
         self._writing = Together("writer", self._append, GROUP_MESSAGES_MAX)
         self._persons = Together("persons", self._read_persons, GROUP_PERSONS_MAX)
         self._pages = Together("pages", self._read_pages, GROUP_PAGES_MAX)
+        self._past = Together("past", self._read_past, GROUP_PAST_MAX)
 
     async def append(self, messages: Sequence[Message]) -> Answers:
         """See `Store.append`."""
         return await self._writing.do(messages, len(messages)) if messages else []
 
-    async def persons(self, keys: Sequence[PersonKey]) -> list[PersonView | None]:
+    async def persons(
+        self, keys: Sequence[PersonKey], as_of: int | None = None
+    ) -> list[PersonView | None]:
         """See `Store.persons`."""
+        if as_of is not None:
+            return await self._past.do(partial(past.persons, keys=keys, as_of=as_of))
         return await self._persons.do(keys, len(keys)) if keys else []
 
     async def messages(
-        self, key: PersonKey, only: Filter, behind: Position | None, limit: int
+        self,
+        key: PersonKey,
+        only: Filter,
+        behind: Position | None,
+        limit: int,
+        as_of: int | None = None,
     ) -> Page | None:
         """See `Store.messages`."""
-        return await self._pages.do(PageQuery(key, only, behind, limit))
+        query = PageQuery(key, only, behind, limit)
+        if as_of is not None:
+            return await self._past.do(partial(past.messages, **query._asdict(), as_of=as_of))
+        return await self._pages.do(query)
+
+    async def explain(
+        self, first: PersonKey, second: PersonKey, as_of: int | None = None
+    ) -> Explanation:
+        """See `Store.explain`."""
+        return await self._past.do(
+            partial(past.explanation, first=first, second=second, as_of=as_of)
+        )
 
     async def ready(self) -> bool:
         """See `Store.ready`."""
@@ -93,9 +118,11 @@ class SqliteStore:
         """See `Store.close`."""
         await self._persons.close()
         await self._pages.close()
+        await self._past.close()
         await self._writing.close()
         self._person_reader.close()
         self._page_reader.close()
+        self._past_reader.close()
         self._database.close()
 
     def _append(self, calls: Sequence[Sequence[Message]]) -> Sequence[Answers | Exception]:
@@ -145,6 +172,10 @@ class SqliteStore:
             return [
                 reading.messages(connection, self._database.workspace, *query) for query in queries
             ]
+
+    def _read_past(self, reads: Sequence[Callable[..., Any]]) -> Sequence[Any]:
+        with _snapshot(self._past_reader) as connection:
+            return [read(connection, self._database.workspace) for read in reads]
 
 
 def _is_io(error: sqlite3.OperationalError) -> bool:

@@ -134,7 +134,7 @@ class Timelines:
             outcome = Outcome.CREATED if created else Outcome.UNCHANGED
             self._keep(device, Verdict(message, holder, outcome), placed)
             if is_new:
-                self._hand_over(device, message.message_id, in_order=True)
+                self._hand_over(device, message.message_id, holder, in_order=True)
             return
         segment = Segment(device.id, device.name, start)
         verdict = Verdict(message, segment if subject is None else subject)
@@ -146,11 +146,9 @@ class Timelines:
         else:
             self._claimed(verdict, former, segment, is_new=is_new)
         self._keep(device, verdict, placed)
-        if not placed.is_reset:
-            self._hand_over(device, message.message_id, in_order=True)
-        elif is_new:
-            self._holders[device.id] = segment
-            self._changes.device(message.message_id, device.name, segment, None, ChangeKind.CREATED)
+        owner = former if placed.is_reset else device.owner
+        holder = segment if owner is None else owner
+        self._hand_over(device, message.message_id, holder, in_order=True)
 
     def _claimed(
         self, verdict: Verdict, former: int | None, segment: Segment, *, is_new: bool
@@ -190,10 +188,7 @@ class Timelines:
         devices.apply_plans(self._connection, list(zip(ids, plans, strict=True)), gap)
         devices.refresh(self._connection, [one.device for one in round_])
         self._users.need(self.owners())
-        for one, plan in zip(round_, plans, strict=True):
-            if not self._hand_over(one.device, one.message.message_id) and plan.put:
-                holder = self._holders[one.device.id]
-                self._changes.past(one.message.message_id, one.device.name, holder)
+        self._note_late(round_, plans)
         left: dict[str, deque[Message]] = {}
         for queue in late.values():
             left.update(self._take_in_order(queue))
@@ -246,8 +241,9 @@ class Timelines:
         devices.renew(self._connection, device)
         self._users.need(owners | self.owners())
         self._touch(device, owners, [Segment(device.id, device.name, at) for at in starts])
-        if not self._hand_over(device, message_id):
-            self._changes.past(message_id, device.name, self._holders[device.id])
+        now = self._hold([device])[device.id]
+        if not self._hand_over(device, message_id, now):
+            self._changes.past(message_id, device.name, now)
 
     def find(self, name: str) -> Device | None:
         """A device by its anonymous id, if any message ever named it."""
@@ -276,9 +272,19 @@ class Timelines:
                 held[device.id] = self._holder(device, rows.at)
         return held
 
-    def _hand_over(self, device: Device, message_id: str, *, in_order: bool = False) -> bool:
+    def _note_late(self, round_: Sequence[Late], plans: Sequence[Plan]) -> None:
+        """Notes what late messages changed: who holds their devices, or only held them."""
+        held = self._hold([one.device for one in round_])
+        for one, plan in zip(round_, plans, strict=True):
+            message_id, now = one.message.message_id, held[one.device.id]
+            if not self._hand_over(one.device, message_id, now) and plan.put:
+                self._changes.past(message_id, one.device.name, now)
+
+    def _hand_over(
+        self, device: Device, message_id: str, now: Subject | None, *, in_order: bool = False
+    ) -> bool:
         """Notes it where a device's latest message is somebody else's now; whether it is."""
-        before, now = self._holders.get(device.id), self._hold([device])[device.id]
+        before = self._holders.get(device.id)
         if before == now:
             return False
         self._holders[device.id] = now

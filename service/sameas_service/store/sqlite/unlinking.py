@@ -190,8 +190,8 @@ class Unlinking:
             _STRIKE_MESSAGES, (self._workspace.id, as_json([row[0] for row in links]))
         )
         self.relinked |= self._users.refold(members) | {user.canonical for user in members}
-        self._changes.relinked(unlink.message_id, before, ChangeKind.SPLIT)
         self._forget(unlink.message_id, before, (first, second))
+        self._changes.relinked(unlink.message_id, before, ChangeKind.SPLIT)
         return True
 
     def _forget(self, message_id: str, before: dict[int, str], users: Collection[int]) -> None:

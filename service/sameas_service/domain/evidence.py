@@ -1,0 +1,27 @@
+"""Messages in words, for explanations."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+from sameas_service.domain.message import Message
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def evidence(message: Message) -> str:
+    """One message: its kind, id and time."""
+    return f"{message.kind.name.lower()} {message.message_id!r} of {_time(message.event_time)}"
+
+
+def told(messages: Sequence[Message]) -> str:
+    """Messages that say the same, in order of position."""
+    if len(messages) == 1:
+        return f"one message says so, {evidence(messages[0])}"
+    first, last = evidence(messages[0]), evidence(messages[-1])
+    return f"{len(messages)} messages say so, from {first} to {last}"
+
+
+def _time(microseconds: int) -> str:
+    # Not by `fromtimestamp`: a float rounds the last second of the year 9999 into 10000.
+    time = (_EPOCH + timedelta(microseconds=microseconds)).replace(tzinfo=None)
+    return time.isoformat(sep=" ", timespec="seconds") + " UTC"

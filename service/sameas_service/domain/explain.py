@@ -1,0 +1,126 @@
+"""Why two ids are one person, as the messages that join them; or why they are not."""
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from sameas_service.domain.derive import Rules, in_force
+from sameas_service.domain.ends import DeviceEnd, End, words
+from sameas_service.domain.evidence import told
+from sameas_service.domain.message import Message
+from sameas_service.domain.separations import Separation, separations
+from sameas_service.domain.ties import Step, Ties
+
+
+class ExplainedStep(NamedTuple):
+    """A step, how many messages make it, the first and the last, and all in words."""
+
+    device: str | None
+    source: str | None
+    user: str
+    count: int
+    first: Message
+    last: Message
+    sentence: str
+
+
+class Explanation(NamedTuple):
+    """Why two ids are one person, or why not.
+
+    Attributes:
+        first_person_id: the first id's person; None where no message named the id.
+        second_person_id: the second id's.
+        chain: if they are one person, the steps from one to the other.
+        also: further pairs that would still join them, were the chain dropped.
+        separations: if they are not, what keeps them apart.
+        sentence: all of it in words.
+    """
+
+    first_person_id: str | None
+    second_person_id: str | None
+    chain: Sequence[ExplainedStep] = ()
+    also: Sequence[ExplainedStep] = ()
+    separations: Sequence[Separation] = ()
+    sentence: str = ""
+
+    @property
+    def same_person(self) -> bool:
+        """Whether the two ids are one person."""
+        return self.first_person_id is not None and self.first_person_id == self.second_person_id
+
+
+def explain(
+    messages: Iterable[Message], first: End | None, second: End | None, rules: Rules
+) -> Explanation:
+    """Explains two ids, given all messages that can matter to either, unlinks included.
+
+    An end is None where no message ever named the id.
+    """
+    known = list(messages)
+    ties = Ties(in_force(known), rules)
+    first_id, second_id = (end and ties.person_id(end) for end in (first, second))
+    bare = Explanation(first_id, second_id)
+    if first is None or second is None or first_id is None or second_id is None:
+        return bare
+    if bare.same_person:
+        chain, also = chains(ties, first, second)
+        steps, more = [_explained(step) for step in chain], [_explained(step) for step in also]
+        sentence = _same(first, second, steps, more)
+        return bare._replace(chain=steps, also=more, sentence=sentence)
+    apart = separations(known, ties, first, second)
+    reasons = "; ".join(separation.sentence for separation in apart)
+    sentence = f"{words(first)} and {words(second)} are not one person: {reasons}."
+    return bare._replace(separations=apart, sentence=_capitalised(sentence))
+
+
+def chains(ties: Ties, first: End, second: End) -> tuple[list[Step], list[Step]]:
+    """The chain, and what would still join the two without it.
+
+    All messages of both together carry the two ids being one person: had none of them come,
+    the ids would part. Each round drops at least one message, so the rounds come to an end.
+    """
+    devices = {end.device for end in (first, second) if isinstance(end, DeviceEnd)}
+    left = ties.about(devices)
+    chain = left.chain(first, second) or []
+    also: list[Step] = []
+    steps = chain
+    while steps:
+        left = left.without({m.message_id for step in steps for m in step.messages})
+        steps = left.chain(first, second) or []
+        also += steps
+    return chain, also
+
+
+def _explained(step: Step) -> ExplainedStep:
+    first, last = step.messages[0], step.messages[-1]
+    count = len(step.messages)
+    sentence = f"{_pair(step)}: {told(step.messages)}"
+    return ExplainedStep(step.device, step.source, step.user, count, first, last, sentence)
+
+
+def _pair(step: Step) -> str:
+    if step.device is not None:
+        return f"device {step.device!r} is user {step.user!r}'s"
+    return f"user {step.source!r} is user {step.user!r} too"
+
+
+def _same(
+    first: End, second: End, chain: Sequence[ExplainedStep], also: Sequence[ExplainedStep]
+) -> str:
+    """The whole as a text."""
+    if not chain:
+        what = "both name the same user" if not isinstance(first, DeviceEnd) else _SAME_SEGMENT
+        return _capitalised(f"{words(first)} and {words(second)} are one person: {what}.")
+    steps = "; ".join(step.sentence for step in chain)
+    text = _capitalised(f"{words(first)} and {words(second)} are one person: {steps}.")
+    if also:
+        further = "; ".join(step.sentence for step in also)
+        text += f" Without these messages others would still join them: {further}."
+    return text
+
+
+_SAME_SEGMENT = "both name the same segment of a device, which nobody owns"
+
+
+def _capitalised(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
