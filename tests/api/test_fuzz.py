@@ -86,10 +86,7 @@ class Fuzz:
             return item_of(self._random.choice(AT_THE_LIMIT)[1])
         if self._random.random() < 0.2:
             return item_of(self._random.choice(BAD_CALLS).request)
-        item = self.request(v1.IngestItem)
-        if item.WhichOneof("call") == "unlink":  # the store does not apply them yet
-            item.ClearField("unlink")
-        return item
+        return self.request(v1.IngestItem)
 
     def _fill(self, request: Any, field: Any) -> None:
         pick = self._random.choice

@@ -39,20 +39,24 @@ _By = Annotated[
     typer.Option("--by", metavar="KIND", help="Take ID for this only: user, anonymous or person."),
 ]
 SERVER_DEFAULT = "127.0.0.1:50051"
+_Data = Annotated[
+    Path,
+    typer.Option(
+        envvar="SAMEAS_DATA",
+        metavar="DIR",
+        file_okay=False,
+        help="The directory with the database.",
+    ),
+]
+DATA_DEFAULT = Path("data")
+WORKSPACE_DEFAULT = "default"
+SESSION_GAP_SECONDS_MAX = 31_536_000
 
 
 @app.command("serve")
 def serve_command(
     *,
-    data: Annotated[
-        Path,
-        typer.Option(
-            envvar="SAMEAS_DATA",
-            metavar="DIR",
-            file_okay=False,
-            help="The directory with the database.",
-        ),
-    ] = Path("data"),
+    data: _Data = DATA_DEFAULT,
     host: Annotated[
         str,
         typer.Option(envvar="SAMEAS_HOST", metavar="HOST", help="The address to listen at."),
@@ -66,6 +70,50 @@ def serve_command(
 ) -> None:
     """Run the service."""
     serve.run(data=data, host=host, port=port)
+
+
+@app.command("verify")
+def verify_command(*, data: _Data = DATA_DEFAULT) -> None:
+    """Hold the derived tables against the ledger. Stop the server first.
+
+    Everything but the ledger is a cache of it; this computes it afresh, and prints each
+    difference. It changes nothing.
+
+    Exit codes: 0, no differences; 1, some; 2, it cannot run.
+    """
+    from sameas_service.cli import maintaining  # noqa: PLC0415
+
+    raise typer.Exit(maintaining.run_verify(data))
+
+
+@app.command("rebuild")
+def rebuild_command(
+    *,
+    data: _Data = DATA_DEFAULT,
+    session_gap_seconds: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            max=SESSION_GAP_SECONDS_MAX,
+            metavar="SECONDS",
+            help="Change the longest pause within a visit, for the past as well; 0 cuts at the "
+            "claim. Without it the gap stays.",
+        ),
+    ] = None,
+    workspace: Annotated[
+        str, typer.Option(metavar="NAME", help="Whose session gap is changed.")
+    ] = WORKSPACE_DEFAULT,
+) -> None:
+    """Replace the derived tables by what the ledger gives. Stop the server first.
+
+    It may be interrupted at any point: run it again, and it is finished. Until then no server
+    starts on tables that are half old, half new.
+
+    Exit codes: 0, done; 2, it cannot run.
+    """
+    from sameas_service.cli import maintaining  # noqa: PLC0415
+
+    raise typer.Exit(maintaining.run_rebuild(data, session_gap_seconds, workspace))
 
 
 @app.command("import")

@@ -158,8 +158,8 @@ _BY_KIND = (
 def _time(call: Call, warnings: list[notices.Notice]) -> int:
     if call.imported:
         return final_time(call.client_time, call.received_at)
-    time = event_time(call.client_time, call.sent_at, call.received_at)
-    if call.client_time is not None and time == call.received_at < call.client_time:
+    time, is_ahead = event_time(call.client_time, call.sent_at, call.received_at)
+    if is_ahead and call.client_time is not None:
         warnings.append(notices.clock_ahead(call.client_time, time))
     return time
 

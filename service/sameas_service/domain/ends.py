@@ -26,18 +26,18 @@ End = UserEnd | DeviceEnd
 
 
 class Standing(NamedTuple):
-    """Where a device's end stands: the device's segments, which of them, and the span there,
-    which is None where nobody owns the segment.
+    """Where a device's end stands: the device's segments, the number of its own among them,
+    and the span there, which is None where nobody owns the segment.
     """
 
     segments: list[Segment]
-    index: int
+    number: int
     span: Span | None
 
     @property
     def segment(self) -> Segment:
         """The segment that holds the place."""
-        return self.segments[self.index]
+        return self.segments[self.number]
 
 
 def standing(end: DeviceEnd, messages: Iterable[Message], session_gap: int) -> Standing | None:
@@ -61,7 +61,8 @@ def find(world: World, end: End, rules: Rules) -> Person | None:
     else:
         nobody = person_ids.of_segment(rules.workspace, end.device, end.start)
         person_id = nobody if nobody in world.people else _owner(world, end.device, end.start)
-    return None if person_id is None else world.people[person_id]
+    # A reset that names a user may be all there is of a segment: then it is nobody's.
+    return None if person_id is None else world.people.get(person_id)
 
 
 def _owner(world: World, device: str, start: Position) -> str | None:

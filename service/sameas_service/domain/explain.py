@@ -17,7 +17,7 @@ class ExplainedStep(NamedTuple):
     device: str | None
     source: str | None
     user: str
-    count: int
+    messages: int
     first: Message
     last: Message
     sentence: str
@@ -92,9 +92,8 @@ def chains(ties: Ties, first: End, second: End) -> tuple[list[Step], list[Step]]
 
 def _explained(step: Step) -> ExplainedStep:
     first, last = step.messages[0], step.messages[-1]
-    count = len(step.messages)
     sentence = f"{_pair(step)}: {told(step.messages)}"
-    return ExplainedStep(step.device, step.source, step.user, count, first, last, sentence)
+    return ExplainedStep(*step[:3], len(step.messages), first, last, sentence)
 
 
 def _pair(step: Step) -> str:
@@ -123,4 +122,3 @@ _SAME_SEGMENT = "both name the same segment of a device, which nobody owns"
 
 def _capitalised(text: str) -> str:
     return text[:1].upper() + text[1:]
-

@@ -44,9 +44,7 @@ def separations(
     ]
     if isinstance(first, UserEnd) and isinstance(second, UserEnd):
         found += _shared(ties, first.user, second.user)
-    once = {
-        (one.reason, one.evidence and one.evidence.message_id): one for one in reversed(found)
-    }
+    once = {(one.reason, one.evidence and one.evidence.message_id): one for one in reversed(found)}
     if not once:
         sentence = "no message names both, nor ids that lead from one to the other"
         return [Separation(SeparationReason.NO_CLAIM, None, sentence)]
@@ -76,9 +74,7 @@ def _unlinked(
     if not struck:
         return
     latest = {
-        pair_of(m): m
-        for m in sorted(messages, key=lambda m: m.position)
-        if m.kind == Kind.UNLINK
+        pair_of(m): m for m in sorted(messages, key=lambda m: m.position) if m.kind == Kind.UNLINK
     }
     for pair in _struck_on_the_way(_graph(messages, struck, ties, (first, second))):
         unlink = latest[pair]
@@ -113,8 +109,7 @@ def _graph(
             join(name, f"u{owner}", None)
     for link in ties.links:
         join(f"u{min(link)}", f"u{max(link)}", None)
-    for pair in {pair_of(m) for m in messages if (m.is_claim or m.is_link) and is_struck(m, struck)}:
-        assert pair is not None, "what is struck has a pair"
+    for pair in _struck_pairs(messages, struck):
         kind, one, user = pair
         if kind == "users":
             join(f"u{one}", f"u{user}", pair)
@@ -122,6 +117,15 @@ def _graph(
             if isinstance(end, DeviceEnd) and pair[:2] == ("device", end.device):
                 join(name, f"u{user}", pair)
     return graph
+
+
+def _struck_pairs(messages: Iterable[Message], struck: dict[Pair, int]) -> set[Pair]:
+    """The unlinked pairs that had claims or links."""
+    return {
+        pair
+        for m in messages
+        if (m.is_claim or m.is_link) and is_struck(m, struck) and (pair := pair_of(m)) is not None
+    }
 
 
 def _struck_on_the_way(graph: dict[str, list[_Tie]]) -> list[Pair]:
@@ -160,9 +164,9 @@ def _on_device(
         yield from _by_rule(messages, end.device, kin)
     elif place.span is not None:
         yield _other_owner(ties, end.device, place.span, kin)
-    if uses and place.index not in uses:
-        nearest = max((i for i in uses if i < place.index), default=min(uses))
-        yield _reset_between(place.segments[min(nearest, place.index)])
+    if uses and place.number not in uses:
+        nearest = max((i for i in uses if i < place.number), default=min(uses))
+        yield _reset_between(place.segments[min(nearest, place.number)])
 
 
 def _kin(ties: Ties, end: End) -> set[str]:
@@ -181,8 +185,8 @@ def _between_segments(
     if isinstance(other, DeviceEnd) and other.device == end.device:
         there = ties.standing(other)
         assert there is not None, "the other end has a person"
-        if there.index != place.index:
-            yield _reset_between(place.segments[min(there.index, place.index)])
+        if there.number != place.number:
+            yield _reset_between(place.segments[min(there.number, place.number)])
 
 
 def _reset_between(segment: Segment) -> Separation:
@@ -231,7 +235,7 @@ def _rule(message: Message, device: str) -> str:
 
 def _shared(ties: Ties, first: str, second: str) -> Iterator[Separation]:
     """Where both used one device: the last time that it went from one to the other."""
-    sides = {user: 1 for user in ties.kin(first)} | {user: 2 for user in ties.kin(second)}
+    sides = dict.fromkeys(ties.kin(first), 1) | dict.fromkeys(ties.kin(second), 2)
     devices: dict[str, set[int]] = defaultdict(set)
     for device, user in ties.claims:
         if user in sides:

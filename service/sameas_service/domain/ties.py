@@ -116,6 +116,9 @@ class Ties:
             return None
         if place.span is not None:
             return self._of_user(place.span.owner)
+        if all(message.user is not None for message in place.segment.messages):
+            # No messages, no person: a reset that names a user is that user's.
+            return None
         return person_ids.of_segment(self._rules.workspace, end.device, place.segment.start)
 
     def _of_user(self, user: str) -> str:

@@ -14,20 +14,20 @@ LATEST = 253_402_300_800 * SECOND
 """The year 10000, where protobuf's Timestamp ends."""
 
 
-def event_time(client_time: int | None, sent_at: int | None, received_at: int) -> int:
-    """When a live message happened; the time ahead of the server's clock is cut off.
+def event_time(client_time: int | None, sent_at: int | None, received_at: int) -> tuple[int, bool]:
+    """When a live message happened, and whether the time was ahead and therefore cut off.
 
     Raises:
         Refused: `TIMESTAMP_INVALID` if it is before 2000 even after correction.
     """
     if client_time is None:
-        return received_at
+        return received_at, False
     time = client_time
     if sent_at is not None and abs(received_at - sent_at) > CLOCK_TOLERANCE:
         time = received_at - (sent_at - client_time)
     if time > received_at + CLOCK_TOLERANCE:
-        return received_at
-    return check_time(time)
+        return received_at, True
+    return check_time(time), False
 
 
 def final_time(client_time: int | None, received_at: int) -> int:

@@ -9,6 +9,7 @@ import sys
 from sameas_service.server.app import App
 from sameas_service.server.config import Config
 from sameas_service.store.sqlite.lock import DirectoryBusyError
+from sameas_service.store.sqlite.marker import RebuildUnfinishedError
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +28,7 @@ def serve(config: Config) -> None:
     sys.setswitchinterval(SWITCH_INTERVAL_SECONDS)
     try:
         asyncio.run(_serve(config))
-    except DirectoryBusyError as error:
+    except (DirectoryBusyError, RebuildUnfinishedError) as error:
         raise SystemExit(f"sameas: {error}") from error
     except RuntimeError as error:
         if "bind" not in str(error):

@@ -23,7 +23,7 @@ def explanation_of(explanation: Explanation) -> v1.ExplainResponse:
 def _step_of(step: ExplainedStep) -> v1.ExplainStep:
     wire = v1.ExplainStep(
         user_id=step.user,
-        messages=step.count,
+        messages=step.messages,
         first=_evidence_of(step.first),
         last=_evidence_of(step.last),
         sentence=step.sentence,

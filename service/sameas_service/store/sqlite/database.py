@@ -8,13 +8,15 @@ from typing import Any, TypeVar
 from sameas_service.domain.derive import Rules
 from sameas_service.domain.errors import Refused
 from sameas_service.domain.message import Message
+from sameas_service.domain.preview import Preview
 from sameas_service.domain.receipt import Receipt
-from sameas_service.store.sqlite import schema
+from sameas_service.store.sqlite import marker, schema
 from sameas_service.store.sqlite.append import append
 from sameas_service.store.sqlite.connection import one, open_reader, open_writer
 from sameas_service.store.sqlite.dump import dump
 from sameas_service.store.sqlite.lock import DirectoryLock
 from sameas_service.store.sqlite.subject import Workspace
+from sameas_service.store.sqlite.trying import try_out
 
 Result = TypeVar("Result")
 
@@ -29,17 +31,33 @@ class Database:
 
         Raises:
             DirectoryBusyError: another process has it open.
+            RebuildUnfinishedError: its tables are not to be used before a rebuild is finished.
         """
         self._lock = DirectoryLock(directory)
         self._path = directory / FILE
         self._writer = open_writer(self._path)
         self._path.chmod(0o600)
         schema.migrate(self._writer)
+        if marker.is_set(self._writer):
+            self.close()
+            raise marker.RebuildUnfinishedError
         self.workspace = self._workspace(rules)
 
     def append(self, messages: Sequence[Message]) -> list[Receipt | Refused]:
         """Keeps messages in one transaction; they are on disk when it returns."""
         return self._write(lambda: append(self._writer, self.workspace, messages))
+
+    def preview(self, message: Message) -> Preview | Refused:
+        """What a message would do; nothing is kept."""
+        self._writer.execute("BEGIN IMMEDIATE")
+        try:
+            return try_out(self._writer, self.workspace, message)
+        finally:
+            self._writer.execute("ROLLBACK")
+
+    def append_reported(self, message: Message) -> Preview | Refused:
+        """Keeps a message, and says all that it changed."""
+        return self._write(lambda: try_out(self._writer, self.workspace, message))
 
     def dump(self) -> dict[str, Any]:
         """Everybody, as the derived tables have it."""

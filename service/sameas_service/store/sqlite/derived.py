@@ -279,7 +279,7 @@ def compute(
     Returns:
         How many messages the ledger has.
     """
-    messages: int = one(connection, "SELECT count(*) FROM main.message")
+    messages = _count(connection, "SELECT count(*) FROM main.message")
     _attach(connection)
     connection.execute("BEGIN")
     try:
@@ -289,7 +289,7 @@ def compute(
         _follow_devices(connection, session_gaps, _counted("timelines", messages, progress))
         for statement in (_QUIET_DEVICES, *_PERSONS, _SPOKEN):
             connection.execute(statement)
-        spoken: int = one(connection, "SELECT count(*) FROM fresh.spoken")
+        spoken = _count(connection, "SELECT count(*) FROM fresh.spoken")
         _fold_profiles(connection, _counted("profiles", spoken, progress))
     finally:
         if connection.in_transaction:
@@ -299,8 +299,12 @@ def compute(
 
 def names_lost(connection: sqlite3.Connection) -> int:
     """How many devices and users the computed tables have whose names are nowhere kept."""
-    count: int = connection.execute(_LOST).fetchone()[0]
-    return count
+    return _count(connection, _LOST)
+
+
+def _count(connection: sqlite3.Connection, sql: str) -> int:
+    found: int = connection.execute(sql).fetchone()[0]
+    return found
 
 
 def _attach(connection: sqlite3.Connection) -> None:

@@ -2,8 +2,6 @@
 
 import sqlite3
 
-from sameas_service.store.sqlite.connection import one
-
 _REBUILD = "rebuild"
 
 
@@ -29,8 +27,8 @@ def check(connection: sqlite3.Connection) -> None:
 
 def is_set(connection: sqlite3.Connection) -> bool:
     """Whether a rebuild is under way or was interrupted."""
-    found = one(connection, "SELECT count(*) FROM maintenance WHERE task = ?", _REBUILD)
-    return bool(found)
+    sql = "SELECT 1 FROM maintenance WHERE task = ?"
+    return connection.execute(sql, (_REBUILD,)).fetchone() is not None
 
 
 def set_(connection: sqlite3.Connection) -> None:

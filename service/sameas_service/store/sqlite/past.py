@@ -14,12 +14,13 @@ from sameas_service.domain.ends import DeviceEnd, End, UserEnd, find, standing
 from sameas_service.domain.errors import Reason, Refused
 from sameas_service.domain.explain import Explanation, explain
 from sameas_service.domain.limits import ANONYMOUS_IDS_MAX
-from sameas_service.domain.message import Message, Position
-from sameas_service.resolver.ports import Filter, Page, PersonKey, PersonView
+from sameas_service.domain.message import START, Message, Position
+from sameas_service.resolver.ports import Page, PersonKey, PersonView
 from sameas_service.store.sqlite import ledger
 from sameas_service.store.sqlite.connection import as_json, one
 from sameas_service.store.sqlite.devices import FOREVER
 from sameas_service.store.sqlite.ledger import JOINS, MESSAGE, message_of
+from sameas_service.store.sqlite.reading import PageQuery
 from sameas_service.store.sqlite.subject import Workspace
 
 MESSAGES_MAX = 500_000
@@ -185,14 +186,11 @@ def persons(
 def messages(
     connection: sqlite3.Connection,
     workspace: Workspace,
-    key: PersonKey,
-    only: Filter,
-    behind: Position | None,
-    limit: int,
+    query: PageQuery,
     as_of: int,
 ) -> Page | None:
     """A page of a person's timeline as of a time; None where there was no such person."""
-    (end,) = _ends(connection, workspace, [key])
+    (end,) = _ends(connection, workspace, [query.key])
     if end is None:
         return None
     person, past = _person(connection, workspace, end, as_of)
@@ -200,13 +198,14 @@ def messages(
         return None
     # As they came: a claim that was struck is shown with its device.
     whole = {message.message_id: message for message in past.messages}
+    behind = query.behind or START
     found = [
         whole[message.message_id]
         for message in person.messages
-        if (behind is None or message.position > behind) and only.takes(message)
+        if message.position > behind and query.only.takes(message)
     ]
-    page = found[:limit]
-    return Page(page, page[-1].position if len(found) > limit else None)
+    page = found[: query.limit]
+    return Page(page, page[-1].position if len(found) > query.limit else None)
 
 
 def explanation(
@@ -217,12 +216,12 @@ def explanation(
     as_of: int | None,
 ) -> Explanation:
     """Why two keys are one person, or why not, as of a time; None for now."""
-    ends = _ends(connection, workspace, [first, second])
+    one_end, other_end = _ends(connection, workspace, [first, second])
     past = Past(connection, workspace, as_of)
-    for end in ends:
+    for end in (one_end, other_end):
         if end is not None:
             past.add(end, workspace.session_gap)
-    return explain(past.messages, *ends, _rules(workspace))
+    return explain(past.messages, one_end, other_end, _rules(workspace))
 
 
 def _person(

@@ -123,6 +123,15 @@ _CHUNK = f"""
 """  # noqa: S608
 
 
+class PageQuery(NamedTuple):
+    """One question for a page of a timeline."""
+
+    key: PersonKey
+    only: Filter
+    behind: Position | None
+    limit: int
+
+
 class Source(NamedTuple):
     """Where messages of a person stand: all that name a user, or a stretch of a device's
     that name nobody.

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from sameas_service.domain.derive import Rules
 from sameas_service.domain.errors import Reason, Refused
@@ -17,6 +17,7 @@ from sameas_service.domain.receipt import Receipt
 from sameas_service.resolver.ports import Filter, Page, PersonKey, PersonView
 from sameas_service.store.sqlite import past, reading
 from sameas_service.store.sqlite.database import Database
+from sameas_service.store.sqlite.reading import PageQuery
 from sameas_service.store.sqlite.together import Together
 
 log = logging.getLogger(__name__)
@@ -33,15 +34,6 @@ Answers = list[Receipt | Refused]
 
 class StoreFailedError(Exception):
     """The disk did not do what it was told; whether the last commit is on it is unknown."""
-
-
-class PageQuery(NamedTuple):
-    """One question for a page of a timeline."""
-
-    key: PersonKey
-    only: Filter
-    behind: Position | None
-    limit: int
 
 
 class SqliteStore:
@@ -82,7 +74,10 @@ class SqliteStore:
     ) -> list[PersonView | None]:
         """See `Store.persons`."""
         if as_of is not None:
-            return await self._past.do(partial(past.persons, keys=keys, as_of=as_of))
+            views: list[PersonView | None] = await self._past.do(
+                partial(past.persons, keys=keys, as_of=as_of)
+            )
+            return views
         return await self._persons.do(keys, len(keys)) if keys else []
 
     async def messages(
@@ -96,16 +91,20 @@ class SqliteStore:
         """See `Store.messages`."""
         query = PageQuery(key, only, behind, limit)
         if as_of is not None:
-            return await self._past.do(partial(past.messages, **query._asdict(), as_of=as_of))
+            page: Page | None = await self._past.do(
+                partial(past.messages, query=query, as_of=as_of)
+            )
+            return page
         return await self._pages.do(query)
 
     async def explain(
         self, first: PersonKey, second: PersonKey, as_of: int | None = None
     ) -> Explanation:
         """See `Store.explain`."""
-        return await self._past.do(
+        explanation: Explanation = await self._past.do(
             partial(past.explanation, first=first, second=second, as_of=as_of)
         )
+        return explanation
 
     async def ready(self) -> bool:
         """See `Store.ready`."""

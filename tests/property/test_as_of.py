@@ -1,0 +1,95 @@
+"""As of a time: what `derive` gives of the messages received up to then; and now, what is live."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from sameas_service.domain.derive import Rules, derive
+from sameas_service.domain.message import Kind, Message, Position
+from sameas_service.resolver.ports import Filter, PersonKey
+from sameas_service.store.sqlite import past, reading
+from sameas_service.store.sqlite.database import Database
+from sameas_service.store.sqlite.reading import PageQuery
+from support.deliveries import deliveries
+from support.histories import T0
+from support.pasts import all_keys, as_fields, expected_view, person_id_of, received
+
+EXAMPLES = int(os.environ.get("SAMEAS_TEST_EXAMPLES", "300"))
+ALWAYS = T0 + 10**15
+every_message = settings(
+    max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck)
+)
+
+
+@contextmanager
+def stored(batches: list[list[Message]], rules: Rules) -> Iterator[Database]:
+    """A store that got the batches."""
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as directory:
+        database = Database(Path(directory), rules)
+        try:
+            for batch in batches:
+                database.append(batch)
+            yield database
+        finally:
+            database.close()
+
+
+def timeline(reader, workspace, key: PersonKey, as_of: int, size: int, only=Filter()):
+    """All messages of a person as of a time, page by page; None for nobody."""
+    found: list[Message] = []
+    behind: Position | None = None
+    while True:
+        page = past.messages(reader, workspace, PageQuery(key, only, behind, size), as_of)
+        if page is None:
+            return None
+        found += page.messages
+        if page.next is None:
+            return found
+        assert len(page.messages) == size
+        behind = page.next
+
+
+@every_message
+@given(deliveries(), st.integers(-1, 14), st.integers(1, 3))
+def test_as_of_a_time_is_what_the_messages_up_to_then_give(delivery, moment, size) -> None:
+    history, batches, _, gap = delivery
+    rules, as_of = Rules(session_gap=gap), T0 + moment
+    known = received(history, as_of)
+    world = derive(known, rules)
+    whole = {message.message_id: message._replace(notices=()) for message in history}
+    with stored(batches, rules) as database:
+        reader, keys = database.reader(), all_keys(database)
+
+        views = past.persons(reader, database.workspace, keys, as_of)
+        timelines = [timeline(reader, database.workspace, key, as_of, size) for key in keys]
+        reader.close()
+
+    expected = [person_id_of(key, known, rules) for key in keys]
+    assert [as_fields(view) for view in views] == [expected_view(one, world) for one in expected]
+    assert timelines == [
+        None if one is None else [whole[m.message_id] for m in world.people[one].messages]
+        for one in expected
+    ]
+
+
+@every_message
+@given(deliveries())
+def test_as_of_now_is_what_is_live(delivery) -> None:
+    _, batches, _, gap = delivery
+    with stored(batches, Rules(session_gap=gap)) as database:
+        workspace, reader, keys = database.workspace, database.reader(), all_keys(database)
+
+        views = past.persons(reader, workspace, keys, ALWAYS)
+        live = reading.persons(reader, workspace, keys)
+        only = Filter(frozenset([Kind.TRACK, Kind.UNLINK]), frozenset(), T0 + 1, T0 + 10**10)
+        timelines = [timeline(reader, workspace, key, ALWAYS, 2, only) for key in keys]
+        pages = [reading.messages(reader, workspace, key, only, None, 1_000) for key in keys]
+        reader.close()
+
+    assert [as_fields(view) for view in views] == [as_fields(view) for view in live]
+    assert timelines == [page and list(page.messages) for page in pages]
