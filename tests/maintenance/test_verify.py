@@ -50,8 +50,8 @@ DAMAGES = {
     "a person's segment": ("UPDATE person SET device = 4 WHERE device = 3", "person person_id"),
     "a profile gone": ("DELETE FROM profile", "profile person_id"),
     "a profile's value": (
-        "UPDATE profile SET traits = replace(traits, '\"free\"', '\"gold\"') "
-        "WHERE traits LIKE '%\"free\"%'",
+        "UPDATE profile SET traits = replace(traits, '\"pro\"', '\"gold\"') "
+        "WHERE traits LIKE '%\"pro\"%'",
         "profile person_id",
     ),
     "a profile that cannot be read": ("UPDATE profile SET traits = '[1]'", "profile person_id"),

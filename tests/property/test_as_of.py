@@ -1,10 +1,6 @@
 """As of a time: what `derive` gives of the messages received up to then; and now, what is live."""
 
 import os
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -13,33 +9,21 @@ from sameas_service.domain.derive import Rules, derive
 from sameas_service.domain.message import Kind, Message, Position
 from sameas_service.resolver.ports import Filter, PersonKey
 from sameas_service.store.sqlite import past, reading
-from sameas_service.store.sqlite.database import Database
 from sameas_service.store.sqlite.reading import PageQuery
 from support.deliveries import deliveries
 from support.histories import T0
 from support.pasts import all_keys, as_fields, expected_view, person_id_of, received
+from support.stored import stored
 
 EXAMPLES = int(os.environ.get("SAMEAS_TEST_EXAMPLES", "300"))
 ALWAYS = T0 + 10**15
+EVERY = Filter()
 every_message = settings(
     max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck)
 )
 
 
-@contextmanager
-def stored(batches: list[list[Message]], rules: Rules) -> Iterator[Database]:
-    """A store that got the batches."""
-    with tempfile.TemporaryDirectory(dir="/dev/shm") as directory:
-        database = Database(Path(directory), rules)
-        try:
-            for batch in batches:
-                database.append(batch)
-            yield database
-        finally:
-            database.close()
-
-
-def timeline(reader, workspace, key: PersonKey, as_of: int, size: int, only=Filter()):
+def timeline(reader, workspace, key: PersonKey, as_of: int, size: int, only=EVERY):
     """All messages of a person as of a time, page by page; None for nobody."""
     found: list[Message] = []
     behind: Position | None = None

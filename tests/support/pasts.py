@@ -46,9 +46,7 @@ def person_id_of(key: PersonKey, messages: Iterable[Message], rules: Rules) -> s
     return found if found in world.people else None
 
 
-def _resolved(
-    person_id: str, world: World, counted: Iterable[Message], rules: Rules
-) -> str | None:
+def _resolved(person_id: str, world: World, counted: Iterable[Message], rules: Rules) -> str | None:
     """Whom a person id stands for: a user's person, or the owner of a segment's start."""
     for user, now in world.user_ids.items():
         if person_ids.of_user(rules.workspace, user) == person_id:

@@ -1,6 +1,7 @@
 """What may be shown on a terminal."""
 
 import re
+import sys
 
 from rich.console import Console
 
@@ -26,6 +27,11 @@ def output() -> Console:
     if not console.is_terminal:
         console.width = PIPE_COLUMNS
     return console
+
+
+def say(line: str) -> None:
+    """Prints one line on standard output, as it is: it may be piped into another program."""
+    sys.stdout.write(line + "\n")
 
 
 def errors() -> Console:

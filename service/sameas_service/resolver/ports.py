@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
+from sameas_service.domain.changes import LoggedChange
 from sameas_service.domain.errors import Refused
 from sameas_service.domain.explain import Explanation
 from sameas_service.domain.message import Kind, Message, Position
 from sameas_service.domain.payload import Json
+from sameas_service.domain.preview import Preview
 from sameas_service.domain.receipt import Receipt
 
 
@@ -73,6 +75,15 @@ class Store(Protocol):
         Raises:
             Refused: `SERVER_STOPPING` or `DISK_FULL`; then nothing was kept.
         """
+
+    async def report(self, message: Message, *, keep: bool) -> Preview | Refused:
+        """What a message changes: keeps it and tells, or only tells what it would change.
+
+        Either way the answer is the same. A refusal is as of `append`.
+        """
+
+    async def changes(self, cursor: int, limit: int) -> list[LoggedChange]:
+        """Changes of who is who behind a cursor, in order; empty at the present."""
 
     async def persons(
         self, keys: Sequence[PersonKey], as_of: int | None = None

@@ -53,9 +53,7 @@ TOO_LARGE = Unread(
 def handler_of(service: ServiceDescriptor, servicer: object) -> grpc.GenericRpcHandler:
     """A handler for all methods of a service; the servicer has one method each, by name."""
     methods = {
-        method.name: _method(method, getattr(servicer, method.name))
-        for method in service.methods
-        if hasattr(servicer, method.name)
+        method.name: _method(method, getattr(servicer, method.name)) for method in service.methods
     }
     return grpc.method_handlers_generic_handler(service.full_name, methods)
 

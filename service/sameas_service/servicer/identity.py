@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from google.protobuf.internal.containers import RepeatedCompositeFieldContainer
 
@@ -12,9 +12,12 @@ from sameas_service.domain import ids
 from sameas_service.domain.errors import Refused
 from sameas_service.domain.limits import BATCH_MESSAGES_MAX
 from sameas_service.domain.message import Message
-from sameas_service.domain.receipt import Receipt
-from sameas_service.resolver.ports import Store
+from sameas_service.domain.preview import Preview
+from sameas_service.domain.receipt import Outcome, Receipt
+from sameas_service.resolver.ports import PersonKey, Store
 from sameas_service.servicer.calls import Receiving, item_message, message_of, microseconds
+from sameas_service.servicer.changed import preview_of
+from sameas_service.servicer.explained import explanation_of
 from sameas_service.servicer.handlers import TOO_LARGE, Context, Unread
 from sameas_service.servicer.refusals import item_error
 
@@ -22,6 +25,17 @@ STREAM_BATCHES_MAX = 8
 """Batches of one stream that wait for the disk; then the server stops reading."""
 
 Results = RepeatedCompositeFieldContainer[v1.IngestResult]
+
+Response = TypeVar(
+    "Response",
+    v1.IdentifyResponse,
+    v1.AliasResponse,
+    v1.TrackResponse,
+    v1.ResetResponse,
+    v1.UpdateProfileResponse,
+    v1.MergeResponse,
+)
+Pair = TypeVar("Pair", v1.MergeRequest, v1.UnlinkRequest)
 
 _SLICE = 250
 """Items of a batch that are read at a stretch, before other calls get their turn."""
@@ -43,25 +57,49 @@ class IdentityServicer:
 
     async def Identify(self, request: v1.IdentifyRequest, _: Context) -> v1.IdentifyResponse:  # noqa: N802
         """See the protos."""
-        return v1.IdentifyResponse(receipt=await self._keep(request))
+        return await self._answer(request, v1.IdentifyResponse())
 
     async def Alias(self, request: v1.AliasRequest, _: Context) -> v1.AliasResponse:  # noqa: N802
         """See the protos."""
-        return v1.AliasResponse(receipt=await self._keep(request))
+        return await self._answer(request, v1.AliasResponse())
 
     async def Track(self, request: v1.TrackRequest, _: Context) -> v1.TrackResponse:  # noqa: N802
         """See the protos."""
-        return v1.TrackResponse(receipt=await self._keep(request))
+        return await self._answer(request, v1.TrackResponse())
 
     async def Reset(self, request: v1.ResetRequest, _: Context) -> v1.ResetResponse:  # noqa: N802
         """See the protos."""
-        return v1.ResetResponse(receipt=await self._keep(request))
+        return await self._answer(request, v1.ResetResponse())
 
     async def UpdateProfile(  # noqa: N802
         self, request: v1.UpdateProfileRequest, _: Context
     ) -> v1.UpdateProfileResponse:
         """See the protos."""
-        return v1.UpdateProfileResponse(receipt=await self._keep(request))
+        return await self._answer(request, v1.UpdateProfileResponse())
+
+    async def Merge(self, request: v1.MergeRequest, _: Context) -> v1.MergeResponse:  # noqa: N802
+        """See the protos."""
+        return await self._answer(_undated(request), v1.MergeResponse())
+
+    async def Unlink(self, request: v1.UnlinkRequest, _: Context) -> v1.UnlinkResponse:  # noqa: N802
+        """See the protos."""
+        response = v1.UnlinkResponse()
+        message = message_of(_undated(request), self._receiving())
+        preview = _told(await self._store.report(message, keep=not request.validate_only))
+        fill_receipt(response.receipt, preview.receipt)
+        response.preview.CopyFrom(preview_of(preview))
+        if not request.validate_only or preview.receipt.outcome is Outcome.UNCHANGED:
+            response.chain.extend(await self._chain(message))
+        return response
+
+    async def _chain(self, unlink: Message) -> list[v1.ExplainStep]:
+        """What joins the pair of an unlink all the same."""
+        if unlink.device is None:
+            other = PersonKey("user", unlink.source or "")
+        else:
+            other = PersonKey("anonymous", unlink.device)
+        explanation = await self._store.explain(other, PersonKey("user", unlink.user or ""))
+        return list(explanation_of(explanation).chain)
 
     async def Ingest(self, request: v1.IngestRequest, _: Context) -> v1.IngestResponse:  # noqa: N802
         """See the protos."""
@@ -114,13 +152,19 @@ class IdentityServicer:
     def _receiving(self) -> Receiving:
         return Receiving(self._clock() // 1_000, self._blocked)
 
-    async def _keep(self, request: Any) -> v1.Receipt:
-        (answer,) = await self._store.append([message_of(request, self._receiving())])
+    async def _answer(self, request: Any, response: Response) -> Response:
+        """Keeps the message of a call, or with `validate_only` says what it would do."""
+        message = message_of(request, self._receiving())
+        if request.validate_only:
+            preview = _told(await self._store.report(message, keep=False))
+            fill_receipt(response.receipt, preview.receipt)
+            response.preview.CopyFrom(preview_of(preview))
+            return response
+        (answer,) = await self._store.append([message])
         if isinstance(answer, Refused):
             raise answer
-        receipt = v1.Receipt()
-        fill_receipt(receipt, answer)
-        return receipt
+        fill_receipt(response.receipt, answer)
+        return response
 
     async def _keep_batch(self, request: v1.IngestRequest, results: Results) -> None:
         if len(request.items) > BATCH_MESSAGES_MAX:
@@ -144,6 +188,18 @@ class IdentityServicer:
             except Refused as refused:
                 read.append(refused)
         return read
+
+
+def _undated(request: Pair) -> Pair:
+    """A live merge or unlink, which the server dates: a time in the request does not count."""
+    request.ClearField("timestamp")
+    return request
+
+
+def _told(preview: Preview | Refused) -> Preview:
+    if isinstance(preview, Refused):
+        raise preview
+    return preview
 
 
 def fill_result(wire: v1.IngestResult, answer: Receipt | Refused) -> None:

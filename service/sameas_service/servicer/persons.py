@@ -1,5 +1,8 @@
 """`PersonService`: answers who is who."""
 
+import asyncio
+from collections.abc import AsyncIterator
+
 from sameas import v1
 from sameas_service.domain import payload
 from sameas_service.domain.errors import Reason, Refused
@@ -7,11 +10,16 @@ from sameas_service.domain.limits import PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX, PERSO
 from sameas_service.domain.message import Kind
 from sameas_service.resolver.ports import Filter, PersonKey, PersonView, Store
 from sameas_service.servicer.calls import microseconds
+from sameas_service.servicer.changed import cursor_of, watched_of
 from sameas_service.servicer.explained import explanation_of
 from sameas_service.servicer.handlers import Context
 from sameas_service.servicer.listed import message_of, timestamp_of
 from sameas_service.servicer.structs import struct_of
 from sameas_service.servicer.tokens import position_of, token_of
+
+WATCH_CHANGES_MAX = 1_000
+WATCH_PAUSE_SECONDS = 0.2
+"""How late a follower hears of a change at most, but for the way."""
 
 _BY = {"user_id": "user", "anonymous_id": "anonymous", "person_id": "person"}
 
@@ -65,6 +73,21 @@ class PersonServicer:
             messages=[message_of(message, request.form) for message in page.messages],
             next_page_token=token_of(page.next, asked) if page.next else "",
         )
+
+    async def WatchChanges(  # noqa: N802
+        self, request: v1.WatchChangesRequest, _: Context
+    ) -> AsyncIterator[v1.WatchChangesResponse]:
+        """See the protos."""
+        cursor = cursor_of(request.cursor)
+        while True:
+            found = await self._store.changes(cursor, WATCH_CHANGES_MAX)
+            if found:
+                yield v1.WatchChangesResponse(changes=[watched_of(one) for one in found])
+                cursor = found[-1].cursor
+            elif request.until_present:
+                return
+            else:
+                await asyncio.sleep(WATCH_PAUSE_SECONDS)
 
     async def Explain(  # noqa: N802
         self, request: v1.ExplainRequest, _: Context

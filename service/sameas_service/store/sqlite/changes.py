@@ -1,7 +1,7 @@
 """The log of changes of who is who."""
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from sameas_service.domain.changes import Change, ChangeKind, LoggedChange
 from sameas_service.store.sqlite.connection import Insert, as_json, one
@@ -106,7 +106,7 @@ class ChangeLog:
 
 def behind(
     connection: sqlite3.Connection, workspace: Workspace, cursor: int, limit: int
-) -> Sequence[LoggedChange]:
+) -> list[LoggedChange]:
     """Changes behind a cursor, in order."""
     rows: Iterable[list[object]] = one(connection, _BEHIND, workspace.id, cursor, limit)
     return [

@@ -22,6 +22,7 @@ def _row_at(column: str, device: str, at: str, id_: str) -> str:
     return "(" + _ROW_AT.format(column=column, device=device, at=at, id=id_) + ")"
 
 
+_FIRST_OWNER = _row_at("owner", "device.id", "person.start_at", "person.start_id")
 _CANONICAL = "json_array(canonical.id, canonical.name)"
 _RESOLVE = f"""
     WITH wanted AS (
@@ -41,7 +42,7 @@ _RESOLVE = f"""
         UNION ALL
         SELECT
             k,
-            ifnull(person.user, {_row_at("owner", "device.id", "person.start_at", "person.start_id")}),
+            ifnull(person.user, {_FIRST_OWNER}),
             device.id, device.name, person.start_at, person.start_id
         FROM wanted JOIN person ON person.person_id = wanted.id
         LEFT JOIN device ON device.id = person.device

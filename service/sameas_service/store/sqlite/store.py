@@ -7,15 +7,17 @@ from contextlib import contextmanager
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
+from sameas_service.domain.changes import LoggedChange
 from sameas_service.domain.derive import Rules
 from sameas_service.domain.errors import Reason, Refused
 from sameas_service.domain.explain import Explanation
 from sameas_service.domain.message import Message, Position
+from sameas_service.domain.preview import Preview
 from sameas_service.domain.receipt import Receipt
 from sameas_service.resolver.ports import Filter, Page, PersonKey, PersonView
-from sameas_service.store.sqlite import past, reading
+from sameas_service.store.sqlite import changes, past, reading
 from sameas_service.store.sqlite.database import Database
 from sameas_service.store.sqlite.reading import PageQuery
 from sameas_service.store.sqlite.together import Together
@@ -30,10 +32,18 @@ GROUP_PAGES_MAX = 16
 GROUP_PAST_MAX = 1
 
 Answers = list[Receipt | Refused]
+Result = TypeVar("Result")
 
 
 class StoreFailedError(Exception):
     """The disk did not do what it was told; whether the last commit is on it is unknown."""
+
+
+class Report(NamedTuple):
+    """A message whose changes are asked for; kept, or only tried."""
+
+    message: Message
+    keep: bool
 
 
 class SqliteStore:
@@ -60,14 +70,26 @@ class SqliteStore:
         self._person_reader = self._database.reader()
         self._page_reader = self._database.reader()
         self._past_reader = self._database.reader()
-        self._writing = Together("writer", self._append, GROUP_MESSAGES_MAX)
+        self._change_reader = self._database.reader()
+        self._writing: Together[Any, Any] = Together("writer", self._write, GROUP_MESSAGES_MAX)
         self._persons = Together("persons", self._read_persons, GROUP_PERSONS_MAX)
         self._pages = Together("pages", self._read_pages, GROUP_PAGES_MAX)
         self._past = Together("past", self._read_past, GROUP_PAST_MAX)
+        self._following = Together("changes", self._read_changes, GROUP_PAGES_MAX)
 
     async def append(self, messages: Sequence[Message]) -> Answers:
         """See `Store.append`."""
-        return await self._writing.do(messages, len(messages)) if messages else []
+        answers: Answers = await self._writing.do(messages, len(messages)) if messages else []
+        return answers
+
+    async def report(self, message: Message, *, keep: bool) -> Preview | Refused:
+        """See `Store.report`."""
+        preview: Preview | Refused = await self._writing.do(Report(message, keep))
+        return preview
+
+    async def changes(self, cursor: int, limit: int) -> list[LoggedChange]:
+        """See `Store.changes`."""
+        return await self._following.do((cursor, limit))
 
     async def persons(
         self, keys: Sequence[PersonKey], as_of: int | None = None
@@ -118,18 +140,35 @@ class SqliteStore:
         await self._persons.close()
         await self._pages.close()
         await self._past.close()
+        await self._following.close()
         await self._writing.close()
         self._person_reader.close()
         self._page_reader.close()
         self._past_reader.close()
+        self._change_reader.close()
         self._database.close()
+
+    def _write(self, items: Sequence[Any]) -> Sequence[Any]:
+        """A group of calls: one transaction for messages to keep, and one for each report."""
+        calls = [item for item in items if not isinstance(item, Report)]
+        answers = iter(self._append(calls) if calls else ())
+        return [self._report(item) if isinstance(item, Report) else next(answers) for item in items]
+
+    def _report(self, report: Report) -> Preview | Refused | Exception:
+        database = self._database
+        work = database.append_reported if report.keep else database.preview
+        try:
+            return self._on_disk(partial(work, report.message))
+        except Exception as error:  # noqa: BLE001  (the caller gets it)
+            return error
 
     def _append(self, calls: Sequence[Sequence[Message]]) -> Sequence[Answers | Exception]:
         """One transaction for all calls. Should one of them be more than the code can take,
         each is tried alone, so that it cannot take the others down with it.
         """
         try:
-            answers = iter(self._commit([m for call in calls for m in call]))
+            messages = [m for call in calls for m in call]
+            answers = iter(self._on_disk(partial(self._database.append, messages)))
             return [list(islice(answers, len(call))) for call in calls]
         except (Refused, StoreFailedError) as error:
             return [error] * len(calls)
@@ -139,11 +178,12 @@ class SqliteStore:
                 return [error]
             return [one for call in calls for one in self._append([call])]
 
-    def _commit(self, messages: Sequence[Message]) -> Answers:
+    def _on_disk(self, work: Callable[[], Result]) -> Result:
+        """Does a piece of writing, and says honestly what it means when the disk does not."""
         if self._failed:
             raise StoreFailedError
         try:
-            return self._database.append(messages)
+            return work()
         except sqlite3.OperationalError as error:
             if error.sqlite_errorcode == sqlite3.SQLITE_FULL:
                 raise Refused(
@@ -170,6 +210,12 @@ class SqliteStore:
         with _snapshot(self._page_reader) as connection:
             return [
                 reading.messages(connection, self._database.workspace, *query) for query in queries
+            ]
+
+    def _read_changes(self, queries: Sequence[tuple[int, int]]) -> Sequence[list[LoggedChange]]:
+        with _snapshot(self._change_reader) as connection:
+            return [
+                changes.behind(connection, self._database.workspace, *query) for query in queries
             ]
 
     def _read_past(self, reads: Sequence[Callable[..., Any]]) -> Sequence[Any]:

@@ -66,7 +66,8 @@ Stretch = tuple[Position, str]
 @dataclass
 class _Picture:
     """What there is around a message: its device's stretches and its users' persons, each
-    user with a count of the messages that name them and of those on their other devices."""
+    user with a count of the messages that name them and of those on their other devices.
+    """
 
     stretches: list[Stretch]
     users: dict[int, tuple[str, int, int]]

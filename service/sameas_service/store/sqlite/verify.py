@@ -97,7 +97,8 @@ def _settled_trait(trait: Trait) -> tuple[Any, ...]:
         form, value = "number", str(Fraction(value))
     else:
         value = payload.canonical(value)
-    return form, value, trait.touched, trait.assigned, bool(trait.named), bool(trait.sums)
+    assigned = None if trait.assigned is None else tuple(trait.assigned)
+    return form, value, tuple(trait.touched), assigned, bool(trait.named), bool(trait.sums)
 
 
 def _differences(connection: sqlite3.Connection, table: Table) -> Iterator[Difference]:
