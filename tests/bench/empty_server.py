@@ -19,15 +19,14 @@ class Empty:
 
     def __getattr__(self, name: str) -> Any:
         """A method of this name."""
-        response: Any = getattr(v1, f"{name}Response", None)
-        if name == "GetPerson":
+        answer: Any = getattr(v1, f"{name}Response")()
+        fields = answer.DESCRIPTOR.fields_by_name
+        if "person" in fields:
             person = v1.Person(person_id=PERSON_ID, user_id="u", user_ids=["u"], traits_json="{}")
-            answer = v1.GetPersonResponse(person=person)
-        elif name in ("Ingest", "IngestStream", "BatchGetPersons", "ListMessages"):
-            answer = response()
-        else:
+            answer.person.CopyFrom(person)
+        elif "receipt" in fields:
             receipt = v1.Receipt(message_id=PERSON_ID, outcome=3, person_id=PERSON_ID)
-            answer = response(receipt=receipt)
+            answer.receipt.CopyFrom(receipt)
 
         async def call(_: Any, __: Any) -> Any:
             return answer

@@ -17,6 +17,7 @@ from sameas_service.domain.message import Kind, Message, position_of
 from sameas_service.store.sqlite import derived, rebuild
 from sameas_service.store.sqlite.database import Database
 from sameas_service.store.sqlite.marker import RebuildUnfinishedError
+from sameas_service.store.sqlite.scratch import TABLES
 from sameas_service.store.sqlite.verify import verify
 from support.damages import damage, filled, story
 from support.histories import GAP, MINUTE, T0, histories
@@ -84,7 +85,7 @@ def many(count: int) -> list[Message]:
 def test_after_every_table_was_damaged_all_is_as_before(data, sameas):
     before = dumped(data)
     damage(data, *EVERYTHING)
-    assert len({difference.table for difference in differences(data)}) == len(derived.TABLES)
+    assert len({difference.table for difference in differences(data)}) == len(TABLES)
 
     done = sameas("rebuild", "--data", data)
 
@@ -147,7 +148,7 @@ def test_interrupted_before_it_replaces_anything_it_has_changed_nothing(data, mo
     assert dumped(data) == expected_dump(story(), Rules(session_gap=GAP))
 
 
-@pytest.mark.parametrize("step", range(len(derived.TABLES)))
+@pytest.mark.parametrize("step", range(len(TABLES)))
 def test_interrupted_while_it_replaces_it_must_be_run_again(data, sameas, step):
     damage(data, *EVERYTHING)
 

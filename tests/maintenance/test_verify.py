@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from sameas_service.domain.derive import Rules
 from sameas_service.store.sqlite.database import Database
-from sameas_service.store.sqlite.derived import TABLES
+from sameas_service.store.sqlite.scratch import TABLES
 from sameas_service.store.sqlite.verify import verify
 from support.damages import damage
 from support.histories import GAP, histories

@@ -715,6 +715,7 @@ class IngestItem(_message.Message):
     MERGE_FIELD_NUMBER: _builtins.int
     UNLINK_FIELD_NUMBER: _builtins.int
     RECEIVED_AT_FIELD_NUMBER: _builtins.int
+    ORIGINAL_TIMESTAMP_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def identify(self) -> Global___IdentifyRequest:
         """As the call `Identify`."""
@@ -747,6 +748,12 @@ class IngestItem(_message.Message):
     def received_at(self) -> _timestamp_pb2.Timestamp:
         """In an import only: when the message was received first. Absent: now."""
 
+    @_builtins.property
+    def original_timestamp(self) -> _timestamp_pb2.Timestamp:
+        """In an import only: the client's own time, where the call's `timestamp` is another one,
+        as corrected where it was received first. A later repeat by the client is told by it.
+        """
+
     def __init__(
         self,
         *,
@@ -758,10 +765,11 @@ class IngestItem(_message.Message):
         merge: Global___MergeRequest | None = ...,
         unlink: Global___UnlinkRequest | None = ...,
         received_at: _timestamp_pb2.Timestamp | None = ...,
+        original_timestamp: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["alias", b"alias", "call", b"call", "identify", b"identify", "merge", b"merge", "received_at", b"received_at", "reset", b"reset", "track", b"track", "unlink", b"unlink", "update_profile", b"update_profile"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["alias", b"alias", "call", b"call", "identify", b"identify", "merge", b"merge", "original_timestamp", b"original_timestamp", "received_at", b"received_at", "reset", b"reset", "track", b"track", "unlink", b"unlink", "update_profile", b"update_profile"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["alias", b"alias", "call", b"call", "identify", b"identify", "merge", b"merge", "received_at", b"received_at", "reset", b"reset", "track", b"track", "unlink", b"unlink", "update_profile", b"update_profile"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alias", b"alias", "call", b"call", "identify", b"identify", "merge", b"merge", "original_timestamp", b"original_timestamp", "received_at", b"received_at", "reset", b"reset", "track", b"track", "unlink", b"unlink", "update_profile", b"update_profile"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_call: _TypeAlias = _typing.Literal["identify", "alias", "track", "reset", "update_profile", "merge", "unlink"]  # noqa: Y015
     _WhichOneofArgType_call: _TypeAlias = _typing.Literal["call", b"call"]  # noqa: Y015

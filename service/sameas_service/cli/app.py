@@ -48,6 +48,14 @@ _Data = Annotated[
         help="The directory with the database.",
     ),
 ]
+_Target = Annotated[
+    str,
+    typer.Argument(metavar="FILE", help="Must not exist; gzip where it ends in .gz; - for stdout."),
+]
+_Resume = Annotated[
+    bool, typer.Option("--resume", help="Go on with FILE where it ends, or start it.")
+]
+_Workspace = Annotated[str, typer.Option("--workspace", metavar="NAME", help="Of which.")]
 DATA_DEFAULT = Path("data")
 WORKSPACE_DEFAULT = "default"
 SESSION_GAP_SECONDS_MAX = 31_536_000
@@ -151,6 +159,50 @@ def import_command(
     Exit codes: 0, all was taken; 1, some lines were refused; 2, it could not go on.
     """
     raise typer.Exit(importing.run(file, server=server, batch_size=batch_size, errors_file=errors))
+
+
+@app.command("export")
+def export_command(
+    *,
+    file: _Target,
+    data: _Data = DATA_DEFAULT,
+    workspace: _Workspace = WORKSPACE_DEFAULT,
+    resume: _Resume = False,
+) -> None:
+    """Write all messages to a file that import takes.
+
+    Imported into an empty data directory, it gives the same people. It reads the data
+    directory itself, and a server may run on it; what that takes meanwhile is left out, and
+    --resume adds it later.
+
+    Exit codes: 0, done; 2, it could not go on.
+    """
+    from sameas_service.cli import exporting  # noqa: PLC0415
+
+    source = exporting.From(data, workspace)
+    raise typer.Exit(exporting.run_export(file, source, resume=resume))
+
+
+@app.command("export-ids")
+def export_ids_command(
+    *,
+    file: _Target,
+    data: _Data = DATA_DEFAULT,
+    workspace: _Workspace = WORKSPACE_DEFAULT,
+    resume: _Resume = False,
+) -> None:
+    """Write whose each id is, for a join with events kept elsewhere.
+
+    A row has id, kind (user or anonymous), person_id, from and to: an anonymous id has a row
+    for each stretch of time in which it was one person's, from included and to not, null for
+    an open end. JSON lines, or Parquet where FILE ends in .parquet. A server may run.
+
+    Exit codes: 0, done; 2, it could not go on.
+    """
+    from sameas_service.cli import exporting  # noqa: PLC0415
+
+    source = exporting.From(data, workspace)
+    raise typer.Exit(exporting.run_export_ids(file, source, resume=resume))
 
 
 @app.command("person")

@@ -57,11 +57,12 @@ class LineError(ValueError):
 
 
 class _Times(NamedTuple):
-    """The times of a line, in microseconds since 1970."""
+    """The times of a line, in microseconds since 1970; `client` where it is not `event`."""
 
     event: int | None
     sent: int | None
     received: int | None
+    client: int | None = None
 
 
 def item_of(line: bytes) -> v1.IngestItem:
@@ -81,6 +82,8 @@ def item_of(line: bytes) -> v1.IngestItem:
     item = make(fields, moments)
     if moments.received is not None:
         item.received_at.CopyFrom(times.timestamp_of(moments.received))
+    if moments.client is not None:
+        item.original_timestamp.CopyFrom(times.timestamp_of(moments.client))
     return item
 
 
@@ -290,20 +293,19 @@ def _message_id(fields: Fields) -> str:
 def _times_of(fields: Fields) -> _Times:
     """The times of a line, of which `timestamp` is final.
 
-    `originalTimestamp` is the client's own: corrected by the line's own `sentAt` and
-    `receivedAt`, if these differ by more than a minute.
+    `originalTimestamp` is the client's own: without the other it is corrected by the line's
+    own `sentAt` and `receivedAt`, if these differ by more than a minute.
     """
     sent = _micros(fields, "sentAt")
     received = _micros(fields, "receivedAt")
+    client = _micros(fields, "originalTimestamp")
     event = _micros(fields, "timestamp")
-    if event is not None:
-        return _Times(event, sent, received)
-    event = _micros(fields, "originalTimestamp")
-    if event is None or sent is None or received is None:
-        return _Times(event, sent, received)
-    if abs(received - sent) > CLOCK_TOLERANCE_MICROS:
-        event = received - (sent - event)
-    return _Times(event, sent, received)
+    if event is None:
+        event = client
+        if client is not None and sent is not None and received is not None:
+            is_wrong = abs(received - sent) > CLOCK_TOLERANCE_MICROS
+            event = received - (sent - client) if is_wrong else client
+    return _Times(event, sent, received, None if client == event else client)
 
 
 def _text(fields: Fields, name: str) -> str:

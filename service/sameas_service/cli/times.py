@@ -49,8 +49,12 @@ def timestamp_of(micros: int) -> Timestamp:
 
 def text_of(timestamp: Timestamp) -> str:
     """The same time in RFC 3339, UTC: in milliseconds, or microseconds where it has them."""
-    micros = timestamp.nanos // 1_000
-    moment = _EPOCH + timedelta(seconds=timestamp.seconds, microseconds=micros)
+    return text_of_micros(timestamp.seconds * 1_000_000 + timestamp.nanos // 1_000)
+
+
+def text_of_micros(micros: int) -> str:
+    """The same time in RFC 3339, as `text_of`."""
+    moment = _EPOCH + timedelta(microseconds=micros)
     timespec = "microseconds" if micros % 1_000 else "milliseconds"
     return moment.replace(tzinfo=None).isoformat(timespec=timespec) + "Z"
 

@@ -50,7 +50,11 @@ def item_message(item: v1.IngestItem, how: Receiving) -> Message:
         how = how._replace(received_at=received_at or how.received_at)
     if name in ("merge", "unlink") and not how.imported:
         raise Refused(Reason.CALL_REQUIRED, "merges and unlinks stand in imports only", field=name)
-    return message_of(getattr(item, name), how)
+    message = message_of(getattr(item, name), how)
+    if item.HasField("original_timestamp") and how.imported:
+        client_time = microseconds(item.original_timestamp, "original_timestamp")
+        message = message._replace(client_time=client_time)
+    return message
 
 
 def microseconds(timestamp: Timestamp, field: str) -> int:

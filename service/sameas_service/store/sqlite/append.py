@@ -96,15 +96,18 @@ class _Group:
             The users who are or were canonical of persons that links or unlinks changed.
         """
         placed, relinked = [], set[int]()
+        none_struck = not self._unlinking.any
         for message in ordered:
             if message.kind is Kind.UNLINK:
                 continue
             if message.source is not None:
                 relinked |= self._link(self._unlinking.dated(message))
-            elif message.device is None or self._unlinking.is_struck(message):
-                self._take_plain(message)
-            else:
+            elif message.device is not None and (
+                none_struck or not self._unlinking.is_struck(message)
+            ):
                 placed.append(message)
+            else:
+                self._take_plain(message)
         self._timelines.take(placed)
         self._users.flush()
         self._timelines.save()

@@ -49,8 +49,8 @@ _ENDS = """
         WHERE by = 'person' AND ifnull(device.workspace, user.workspace) = ?1
     )
 """
-# Users that any link ever joined, struck or not, and the devices that they ever claimed.
-_KIN = """
+# Users that any link ever joined to these, struck or not.
+_LINKED = """
     WITH RECURSIVE kin(id) AS MATERIALIZED (
         SELECT id FROM user
         WHERE workspace = ?1 AND name IN (SELECT value FROM json_each(?2))
@@ -63,6 +63,10 @@ _KIN = """
         FROM kin JOIN message ON message.source = kin.id
         WHERE message.source IS NOT NULL AND message.received_at <= ?3
     )
+"""
+# And the devices that they ever claimed.
+_KIN = f"""
+    {_LINKED}
     SELECT json_array(
         (SELECT json_group_array(id) FROM kin),
         (
@@ -72,7 +76,13 @@ _KIN = """
                 AND message.received_at <= ?3
         )
     )
-"""
+"""  # noqa: S608
+_LINKS = f"""
+    {_LINKED}
+    SELECT json_group_array(seq)
+    FROM kin JOIN message ON ifnull(message.user, message.struck) = kin.id
+    WHERE message.source IS NOT NULL AND message.received_at <= ?3
+"""  # noqa: S608
 _DEVICES = """
     SELECT json_group_array(id) FROM device
     WHERE workspace = ?1 AND name IN (SELECT value FROM json_each(?2))
@@ -137,13 +147,26 @@ class Past:
         if place is not None and place.span is not None:
             self._add_users([place.span.owner])
 
+    def add_links_on(self, devices: Collection[str]) -> None:
+        """Adds the links of all who ever claimed these devices: were the claims of one user
+        dropped, the device would be the next one's.
+        """
+        found = self._messages.values()
+        names = {m.user for m in found if m.is_claim and m.device in devices}
+        self._add_messages(self._of_users(_LINKS, names))
+
     def _add_users(self, names: Collection[str]) -> None:
-        names_json = as_json(list(names))
-        self._add(*one(self._connection, _KIN, self._workspace.id, names_json, self._upto))
+        self._add(*self._of_users(_KIN, names))
+
+    def _of_users(self, sql: str, names: Collection[str | None]) -> Any:
+        named = as_json(list(names))
+        return one(self._connection, sql, self._workspace.id, named, self._upto)
 
     def _add(self, users: Collection[int], devices: Collection[int]) -> None:
         wanted = (as_json(users), as_json(devices), self._upto, MESSAGES_MAX + 1)
-        seqs = one(self._connection, _SEQS, self._workspace.id, *wanted)
+        self._add_messages(one(self._connection, _SEQS, self._workspace.id, *wanted))
+
+    def _add_messages(self, seqs: Sequence[int]) -> None:
         if len(seqs) > MESSAGES_MAX:
             raise Refused(
                 Reason.OVERLOADED,
@@ -221,6 +244,8 @@ def explanation(
     for end in (one_end, other_end):
         if end is not None:
             past.add(end, workspace.session_gap)
+    if isinstance(one_end, DeviceEnd) and isinstance(other_end, DeviceEnd):
+        past.add_links_on({one_end.device, other_end.device})
     return explain(past.messages, one_end, other_end, _rules(workspace))
 
 

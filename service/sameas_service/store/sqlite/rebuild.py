@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from sameas_service.store.sqlite import derived, marker
-from sameas_service.store.sqlite.derived import ROWS_TOGETHER, Progress, Table
+from sameas_service.store.sqlite.derived import ROWS_TOGETHER, Progress
 from sameas_service.store.sqlite.offline import opened, transaction
+from sameas_service.store.sqlite.scratch import TABLES, Table
 
 
 class NamesLostError(Exception):
@@ -69,12 +70,12 @@ def rebuild(directory: Path, gap: Gap | None, progress: Progress) -> int:
                 "UPDATE workspace SET session_gap = ? WHERE id = ?",
                 [(session_gap, workspace) for workspace, session_gap in gaps.items()],
             )
-        for number, table in enumerate(derived.TABLES):
-            progress("replacing", number, len(derived.TABLES))
+        for number, table in enumerate(TABLES):
+            progress("replacing", number, len(TABLES))
             _replace(connection, table)
         with transaction(connection):
             marker.clear(connection)
-        progress("replacing", len(derived.TABLES), len(derived.TABLES))
+        progress("replacing", len(TABLES), len(TABLES))
     return messages
 
 

@@ -83,13 +83,14 @@ class Unlinking:
             pair = ("device", device, user) if source is None else _users_pair(user, source)
             self._upto[pair] = max(upto, self._upto.get(pair, upto))
 
+    @property
+    def any(self) -> bool:
+        """Whether there are unlinks that may concern the group's messages."""
+        return bool(self._upto)
+
     def is_struck(self, message: Message) -> bool:
         """Whether a claim or link does not count."""
-        return (
-            bool(self._upto)
-            and (message.is_claim or message.is_link)
-            and is_struck(message, self._upto)
-        )
+        return (message.is_claim or message.is_link) and is_struck(message, self._upto)
 
     def dated(self, merge: Message) -> Message:
         """A live merge, dated behind the pair's last unlink, so that it counts."""

@@ -12,8 +12,9 @@ from sameas_service.domain import payload
 from sameas_service.domain.message import START
 from sameas_service.domain.profile import MISSING, Trait
 from sameas_service.store.sqlite import derived, marker, profiles
-from sameas_service.store.sqlite.derived import Progress, Table
+from sameas_service.store.sqlite.derived import Progress
 from sameas_service.store.sqlite.offline import opened
+from sameas_service.store.sqlite.scratch import TABLES, Table
 
 Cells = dict[str, Any]
 
@@ -70,10 +71,10 @@ def verify(directory: Path, progress: Progress) -> Iterator[Difference]:
         for statement in _ALLOWED:
             connection.execute(statement)
         connection.create_function("settled", 1, settled, deterministic=True)
-        for number, table in enumerate(derived.TABLES):
-            progress("comparing", number, len(derived.TABLES))
+        for number, table in enumerate(TABLES):
+            progress("comparing", number, len(TABLES))
             yield from _differences(connection, table)
-        progress("comparing", len(derived.TABLES), len(derived.TABLES))
+        progress("comparing", len(TABLES), len(TABLES))
 
 
 def settled(text: str) -> str:
