@@ -2,7 +2,7 @@
 
 import sys
 
-from tests.bench import claims, importing, ingest, unary
+from tests.bench import claims, importing, ingest, past, undoing, unary
 from tests.bench.results import report
 
 BENCHES = {
@@ -10,6 +10,8 @@ BENCHES = {
     "ingest": ingest.measure,
     "claims": claims.measure,
     "import": importing.measure,
+    "undo": undoing.measure,
+    "past": past.measure,
 }
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """The database file, as one process has it open: one connection writes, others read."""
 
+import logging
 import sqlite3
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -17,6 +18,8 @@ from sameas_service.store.sqlite.dump import dump
 from sameas_service.store.sqlite.lock import DirectoryLock
 from sameas_service.store.sqlite.subject import Workspace
 from sameas_service.store.sqlite.trying import try_out
+
+log = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
 
@@ -53,7 +56,8 @@ class Database:
         try:
             return try_out(self._writer, self.workspace, message)
         finally:
-            self._writer.execute("ROLLBACK")
+            if self._writer.in_transaction:
+                self._writer.execute("ROLLBACK")
 
     def append_reported(self, message: Message) -> Preview | Refused:
         """Keeps a message, and says all that it changed."""
@@ -98,4 +102,11 @@ class Database:
             "SELECT json_array(id, name, session_gap) FROM workspace WHERE name = ?",
             rules.workspace,
         )
-        return Workspace(*found)
+        workspace = Workspace(*found)
+        if workspace.session_gap != rules.session_gap:
+            log.warning(
+                "the session gap stays at %s s, with which the directory was made; "
+                "`sameas rebuild --session-gap-seconds` changes it",
+                workspace.session_gap / 1_000_000,
+            )
+        return workspace

@@ -35,10 +35,6 @@ Answers = list[Receipt | Refused]
 Result = TypeVar("Result")
 
 
-class StoreFailedError(Exception):
-    """The disk did not do what it was told; whether the last commit is on it is unknown."""
-
-
 class Report(NamedTuple):
     """A message whose changes are asked for; kept, or only tried."""
 
@@ -170,7 +166,7 @@ class SqliteStore:
             messages = [m for call in calls for m in call]
             answers = iter(self._on_disk(partial(self._database.append, messages)))
             return [list(islice(answers, len(call))) for call in calls]
-        except (Refused, StoreFailedError) as error:
+        except Refused as error:
             return [error] * len(calls)
         except Exception as error:
             log.exception("a group of %d calls failed", len(calls))
@@ -181,21 +177,21 @@ class SqliteStore:
     def _on_disk(self, work: Callable[[], Result]) -> Result:
         """Does a piece of writing, and says honestly what it means when the disk does not."""
         if self._failed:
-            raise StoreFailedError
+            raise _failed()
         try:
             return work()
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode == sqlite3.SQLITE_FULL:
+        except sqlite3.DatabaseError as error:
+            if _code(error) == sqlite3.SQLITE_FULL:
                 raise Refused(
                     Reason.DISK_FULL, "the disk is full; nothing was kept, reads go on"
                 ) from error
-            if _is_io(error):
+            if _code(error) in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CORRUPT):
                 # After a failed fsync the kernel may have dropped the pages and will report
                 # success next time: the only honest thing is to end and recover from the log.
                 log.critical("the disk failed, so the store stops", exc_info=error)
                 self._failed = True
                 self._on_failure()
-                raise StoreFailedError from error
+                raise _failed() from error
             raise
 
     def _read_persons(
@@ -223,8 +219,17 @@ class SqliteStore:
             return [read(connection, self._database.workspace) for read in reads]
 
 
-def _is_io(error: sqlite3.OperationalError) -> bool:
-    return error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CORRUPT)
+def _code(error: sqlite3.DatabaseError) -> int:
+    """SQLite's primary result code; -1 for an error of the module's own."""
+    code: int = getattr(error, "sqlite_errorcode", -1)
+    return code & 0xFF if code > 0 else code
+
+
+def _failed() -> Refused:
+    """The disk did not do what it was told; whether the last commit is on it is unknown, and a
+    retry with the same message id is safe.
+    """
+    return Refused(Reason.SERVER_STOPPING, "the server's disk failed, so it stops; try again")
 
 
 @contextmanager
