@@ -28,7 +28,15 @@ WriteRequest = (
     | v1.ResetRequest
     | v1.UpdateProfileRequest
 )
-RequestT = TypeVar("RequestT", bound=WriteRequest | v1.PersonKey | v1.ListMessagesRequest)
+PairRequest = v1.MergeRequest | v1.UnlinkRequest
+RequestT = TypeVar(
+    "RequestT",
+    bound=WriteRequest
+    | PairRequest
+    | v1.PersonKey
+    | v1.ListMessagesRequest
+    | v1.WatchChangesRequest,
+)
 
 FORM = v1.PayloadForm.PAYLOAD_FORM_JSON
 """How reads ask for JSON: as text, which is some ten times cheaper than a Struct."""
@@ -171,6 +179,52 @@ def update_profile(
     )
 
 
+def merge(
+    user_id: str, previous_user_id: str, reason: str, message_id: str | None
+) -> v1.MergeRequest:
+    """A Merge, which the service dates."""
+    return _build(
+        v1.MergeRequest,
+        message_id=message_id or new_message_id(),
+        user_id=user_id,
+        previous_user_id=previous_user_id,
+        reason=reason,
+    )
+
+
+def unlink(
+    user_id: str,
+    anonymous_id: str | None,
+    previous_user_id: str | None,
+    reason: str,
+    message_id: str | None,
+) -> v1.UnlinkRequest:
+    """An Unlink, which the service dates. The API takes one other id, so two are refused here.
+
+    Raises:
+        InvalidArgument: If both a device and a user are given.
+    """
+    if anonymous_id and previous_user_id:
+        raise InvalidArgument(
+            "an unlink parts a user from one other: anonymous_id or previous_user_id",
+            reason="REQUEST_MALFORMED",
+            metadata={"field": "other"},
+        )
+    return _build(
+        v1.UnlinkRequest,
+        message_id=message_id or new_message_id(),
+        user_id=user_id,
+        anonymous_id=anonymous_id or None,
+        previous_user_id=previous_user_id or None,
+        reason=reason,
+    )
+
+
+def watch_changes(cursor: str, *, follow: bool) -> v1.WatchChangesRequest:
+    """A WatchChanges behind a cursor, up to the present or following it."""
+    return _build(v1.WatchChangesRequest, cursor=cursor, until_present=not follow)
+
+
 def stamp(
     request: WriteRequest,
     timestamp: datetime | None,
@@ -207,6 +261,18 @@ def set_time(target: Timestamp, value: datetime | None, field: str) -> None:
         raise TypeError(f"{field} must be a datetime with a time zone, or None")
     target.seconds, micros = divmod(micros, 1_000_000)
     target.nanos = micros * 1_000
+
+
+def set_as_of(
+    request: v1.GetPersonRequest
+    | v1.BatchGetPersonsRequest
+    | v1.ListMessagesRequest
+    | v1.ExplainRequest,
+    as_of: datetime | None,
+) -> None:
+    """Sets the time as of which a read is meant; None stays absent, which is now."""
+    if as_of is not None:
+        set_time(request.as_of, as_of, "as_of")
 
 
 def ingest(items: Iterable[v1.IngestItem], *, imported: bool) -> v1.IngestRequest:

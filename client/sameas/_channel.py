@@ -33,8 +33,10 @@ _SERVICE_CONFIG = {
                 "initialBackoff": "0.1s",
                 "maxBackoff": "2s",
                 "backoffMultiplier": 4,
-                # Nothing was done, or what was done is recognised by its message id.
-                "retryableStatusCodes": ["UNAVAILABLE", "RESOURCE_EXHAUSTED"],
+                # Nothing was done, or what was done is recognised by its message id. With
+                # CANCELLED a server's gRPC core that shuts down ends calls that no handler
+                # has taken; a call that its own caller cancelled is never retried.
+                "retryableStatusCodes": ["UNAVAILABLE", "RESOURCE_EXHAUSTED", "CANCELLED"],
             },
         }
     ],

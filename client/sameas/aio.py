@@ -2,6 +2,7 @@
 """The client for asyncio: the calls of `Client`, to be awaited."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
+from datetime import datetime
 from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack
 
@@ -9,14 +10,23 @@ import grpc
 import grpc.aio
 
 from sameas import _answers, _calls, _channel, errors, v1
-from sameas._calls import TimelineFilter, WriteRequest
-from sameas._writes import Writes
-from sameas.values import Person, Receipt, Refusal, TimelineMessage
+from sameas._calls import PairRequest, TimelineFilter, WriteRequest
+from sameas._pairs import Pairs
+from sameas._previews import AsyncPreviews
+from sameas.values import (
+    Explanation,
+    Person,
+    Receipt,
+    Refusal,
+    TimelineMessage,
+    Unlinked,
+    WatchedChange,
+)
 
 ResponseT = TypeVar("ResponseT")
 
 
-class AsyncClient(Writes[Coroutine[Any, Any, Receipt]]):
+class AsyncClient(Pairs[Coroutine[Any, Any, Receipt], Coroutine[Any, Any, Unlinked]]):
     """Talks to a sameas service from one event loop. Open it inside that loop.
 
         async with AsyncClient("127.0.0.1:50051") as client:
@@ -48,6 +58,8 @@ class AsyncClient(Writes[Coroutine[Any, Any, Receipt]]):
             v1.TrackRequest: self._identity.Track,
             v1.ResetRequest: self._identity.Reset,
             v1.UpdateProfileRequest: self._identity.UpdateProfile,
+            v1.MergeRequest: self._identity.Merge,
+            v1.UnlinkRequest: self._identity.Unlink,
         }
 
     async def close(self) -> None:
@@ -65,6 +77,11 @@ class AsyncClient(Writes[Coroutine[Any, Any, Receipt]]):
         trace: TracebackType | None,
     ) -> None:
         await self.close()
+
+    @property
+    def preview(self) -> AsyncPreviews:
+        """The writing calls, each answered with what it would change; nothing is kept."""
+        return AsyncPreviews(self._write)
 
     async def ingest(
         self,
@@ -94,23 +111,36 @@ class AsyncClient(Writes[Coroutine[Any, Any, Receipt]]):
         user_id: str | None = None,
         anonymous_id: str | None = None,
         person_id: str | None = None,
+        as_of: datetime | None = None,
         timeout: float | None = None,
     ) -> Person:
         """The person that an id belongs to now. Give one id.
+
+        With `as_of`: what was believed then, as only the messages count that the service had
+        received up to that time.
 
         Raises:
             PersonNotFound: If no message named it.
         """
         key = _calls.person_key(user_id, anonymous_id, person_id)
         request = v1.GetPersonRequest(key=key, form=_calls.FORM)
+        _calls.set_as_of(request, as_of)
         response = await self._call(self._person.GetPerson, request, timeout)
         return _answers.person(response.person)
 
     async def persons(
-        self, keys: Iterable[v1.PersonKey], *, timeout: float | None = None
+        self,
+        keys: Iterable[v1.PersonKey],
+        *,
+        as_of: datetime | None = None,
+        timeout: float | None = None,
     ) -> list[Person | None]:
-        """The persons of at most 1,000 keys, from one snapshot; None for an unused id."""
+        """The persons of at most 1,000 keys, from one snapshot; None for an unused id.
+
+        For `as_of` see `person`.
+        """
         request = v1.BatchGetPersonsRequest(keys=keys, form=_calls.FORM)
+        _calls.set_as_of(request, as_of)
         response = await self._call(self._person.BatchGetPersons, request, timeout)
         return _answers.persons(response)
 
@@ -120,18 +150,21 @@ class AsyncClient(Writes[Coroutine[Any, Any, Receipt]]):
         user_id: str | None = None,
         anonymous_id: str | None = None,
         person_id: str | None = None,
+        as_of: datetime | None = None,
         timeout: float | None = None,
         **only: Unpack[TimelineFilter],
     ) -> AsyncIterator[TimelineMessage]:
         """A person's timeline in order of event time; pages are fetched as it is read.
 
-        Give one id. `only` narrows it; see `TimelineFilter`. `timeout` is for each page.
+        Give one id. `only` narrows it; see `TimelineFilter`. `timeout` is for each page. For
+        `as_of` see `person`; with it each page costs as much as the whole timeline.
 
         Raises:
             PersonNotFound: As it is read, if no message named the id.
         """
         key = _calls.person_key(user_id, anonymous_id, person_id)
         request = _calls.list_messages(key, **only)
+        _calls.set_as_of(request, as_of)
         while True:
             page = await self._call(self._person.ListMessages, request, timeout)
             for message in _answers.timeline(page.messages):
@@ -140,10 +173,60 @@ class AsyncClient(Writes[Coroutine[Any, Any, Receipt]]):
                 return
             request.page_token = page.next_page_token
 
+    async def explain(
+        self,
+        first: v1.PersonKey,
+        second: v1.PersonKey,
+        *,
+        as_of: datetime | None = None,
+        timeout: float | None = None,
+    ) -> Explanation:
+        """Why two ids are one person, as the messages that join them; or why they are not.
+
+            client.explain(v1.PersonKey(anonymous_id="3f0c..."), v1.PersonKey(user_id="u-17"))
+
+        For `as_of` see `person`.
+
+        Raises:
+            PersonNotFound: If no message named one of them.
+        """
+        request = v1.ExplainRequest(first=first, second=second)
+        _calls.set_as_of(request, as_of)
+        return _answers.explanation(await self._call(self._person.Explain, request, timeout))
+
+    async def watch_changes(
+        self, cursor: str = "", *, follow: bool = False, timeout: float | None = None
+    ) -> AsyncIterator[WatchedChange]:
+        """Every change of who is who behind a cursor, in order; then the iterator ends.
+
+        With `follow` it waits for more instead, and ends with `Unavailable` when the server
+        stops: call again with the last cursor. Close the iterator to cancel. There is no
+        deadline but the `timeout` that is given, which is for the whole.
+        """
+        request = _calls.watch_changes(cursor, follow=follow)
+        call = self._person.WatchChanges(request, timeout=timeout, metadata=self._metadata)
+        try:
+            async for response in call:
+                for watched in _answers.watched(response):
+                    yield watched
+        except grpc.RpcError as error:
+            raise errors.from_rpc_error(error) from error
+        finally:
+            call.cancel()
+
     async def _deliver(self, request: WriteRequest, timeout: float | None) -> Receipt:
-        _calls.set_time(request.sent_at, None, "sent_at")
-        response = await self._call(self._writers[type(request)], request, timeout)
-        return _answers.receipt(response.receipt)
+        return _answers.receipt((await self._write(request, timeout)).receipt)
+
+    async def _merge(self, request: v1.MergeRequest, timeout: float | None) -> Receipt:
+        return _answers.receipt((await self._write(request, timeout)).receipt)
+
+    async def _unlink(self, request: v1.UnlinkRequest, timeout: float | None) -> Unlinked:
+        return _answers.unlinked(await self._write(request, timeout))
+
+    async def _write(self, request: WriteRequest | PairRequest, timeout: float | None) -> Any:
+        if not isinstance(request, PairRequest):
+            _calls.set_time(request.sent_at, None, "sent_at")
+        return await self._call(self._writers[type(request)], request, timeout)
 
     async def _call(
         self,

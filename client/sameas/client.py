@@ -1,22 +1,32 @@
 """The client for programs with threads."""
 
 from collections.abc import Iterable, Iterator
+from datetime import datetime
 from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack
 
 import grpc
 
 from sameas import _answers, _calls, _channel, errors, v1
-from sameas._calls import TimelineFilter, WriteRequest
-from sameas._writes import Writes
+from sameas._calls import PairRequest, TimelineFilter, WriteRequest
+from sameas._pairs import Pairs
+from sameas._previews import Previews
 from sameas.buffer import Buffer, BufferOptions, OnError
-from sameas.values import Person, Receipt, Refusal, TimelineMessage
+from sameas.values import (
+    Explanation,
+    Person,
+    Receipt,
+    Refusal,
+    TimelineMessage,
+    Unlinked,
+    WatchedChange,
+)
 
 RequestT = TypeVar("RequestT")
 ResponseT = TypeVar("ResponseT")
 
 
-class Client(Writes[Receipt]):
+class Client(Pairs[Receipt, Unlinked]):
     """Talks to a sameas service. Safe to share by threads; one for a process is enough.
 
         with Client("127.0.0.1:50051") as client:
@@ -58,6 +68,8 @@ class Client(Writes[Receipt]):
             v1.TrackRequest: self._identity.Track,
             v1.ResetRequest: self._identity.Reset,
             v1.UpdateProfileRequest: self._identity.UpdateProfile,
+            v1.MergeRequest: self._identity.Merge,
+            v1.UnlinkRequest: self._identity.Unlink,
         }
 
     def close(self) -> None:
@@ -75,6 +87,11 @@ class Client(Writes[Receipt]):
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+    @property
+    def preview(self) -> Previews:
+        """The writing calls, each answered with what it would change; nothing is kept."""
+        return Previews(self._write)
 
     def ingest(
         self,
@@ -104,22 +121,35 @@ class Client(Writes[Receipt]):
         user_id: str | None = None,
         anonymous_id: str | None = None,
         person_id: str | None = None,
+        as_of: datetime | None = None,
         timeout: float | None = None,
     ) -> Person:
         """The person that an id belongs to now. Give one id.
+
+        With `as_of`: what was believed then, as only the messages count that the service had
+        received up to that time.
 
         Raises:
             PersonNotFound: If no message named it.
         """
         key = _calls.person_key(user_id, anonymous_id, person_id)
         request = v1.GetPersonRequest(key=key, form=_calls.FORM)
+        _calls.set_as_of(request, as_of)
         return _answers.person(self._call(self._person.GetPerson, request, timeout).person)
 
     def persons(
-        self, keys: Iterable[v1.PersonKey], *, timeout: float | None = None
+        self,
+        keys: Iterable[v1.PersonKey],
+        *,
+        as_of: datetime | None = None,
+        timeout: float | None = None,
     ) -> list[Person | None]:
-        """The persons of at most 1,000 keys, from one snapshot; None for an unused id."""
+        """The persons of at most 1,000 keys, from one snapshot; None for an unused id.
+
+        For `as_of` see `person`.
+        """
         request = v1.BatchGetPersonsRequest(keys=keys, form=_calls.FORM)
+        _calls.set_as_of(request, as_of)
         return _answers.persons(self._call(self._person.BatchGetPersons, request, timeout))
 
     def messages(
@@ -128,24 +158,67 @@ class Client(Writes[Receipt]):
         user_id: str | None = None,
         anonymous_id: str | None = None,
         person_id: str | None = None,
+        as_of: datetime | None = None,
         timeout: float | None = None,
         **only: Unpack[TimelineFilter],
     ) -> Iterator[TimelineMessage]:
         """A person's timeline in order of event time; pages are fetched as it is read.
 
-        Give one id. `only` narrows it; see `TimelineFilter`. `timeout` is for each page.
+        Give one id. `only` narrows it; see `TimelineFilter`. `timeout` is for each page. For
+        `as_of` see `person`; with it each page costs as much as the whole timeline.
 
         Raises:
             PersonNotFound: As it is read, if no message named the id.
         """
         key = _calls.person_key(user_id, anonymous_id, person_id)
         request = _calls.list_messages(key, **only)
+        _calls.set_as_of(request, as_of)
         while True:
             page = self._call(self._person.ListMessages, request, timeout)
             yield from _answers.timeline(page.messages)
             if not page.next_page_token:
                 return
             request.page_token = page.next_page_token
+
+    def explain(
+        self,
+        first: v1.PersonKey,
+        second: v1.PersonKey,
+        *,
+        as_of: datetime | None = None,
+        timeout: float | None = None,
+    ) -> Explanation:
+        """Why two ids are one person, as the messages that join them; or why they are not.
+
+            client.explain(v1.PersonKey(anonymous_id="3f0c..."), v1.PersonKey(user_id="u-17"))
+
+        For `as_of` see `person`.
+
+        Raises:
+            PersonNotFound: If no message named one of them.
+        """
+        request = v1.ExplainRequest(first=first, second=second)
+        _calls.set_as_of(request, as_of)
+        return _answers.explanation(self._call(self._person.Explain, request, timeout))
+
+    def watch_changes(
+        self, cursor: str = "", *, follow: bool = False, timeout: float | None = None
+    ) -> Iterator[WatchedChange]:
+        """Every change of who is who behind a cursor, in order; then the iterator ends.
+
+        With `follow` it waits for more instead, and ends with `Unavailable` when the server
+        stops: call again with the last cursor. Leave the loop to cancel. There is no deadline
+        but the `timeout` that is given, which is for the whole.
+        """
+        request = _calls.watch_changes(cursor, follow=follow)
+        call = self._person.WatchChanges(request, timeout=timeout, metadata=self._metadata)
+        try:
+            for response in call:
+                yield from _answers.watched(response)
+        except grpc.RpcError as error:
+            raise errors.from_rpc_error(error) from error
+        finally:
+            call.cancel()
 
     def buffer(
         self, options: BufferOptions | None = None, *, on_error: OnError | None = None
@@ -154,9 +227,18 @@ class Client(Writes[Receipt]):
         return Buffer(self, options, on_error=on_error)
 
     def _deliver(self, request: WriteRequest, timeout: float | None) -> Receipt:
-        _calls.set_time(request.sent_at, None, "sent_at")
-        response = self._call(self._writers[type(request)], request, timeout)
-        return _answers.receipt(response.receipt)
+        return _answers.receipt(self._write(request, timeout).receipt)
+
+    def _merge(self, request: v1.MergeRequest, timeout: float | None) -> Receipt:
+        return _answers.receipt(self._write(request, timeout).receipt)
+
+    def _unlink(self, request: v1.UnlinkRequest, timeout: float | None) -> Unlinked:
+        return _answers.unlinked(self._write(request, timeout))
+
+    def _write(self, request: WriteRequest | PairRequest, timeout: float | None) -> Any:
+        if not isinstance(request, PairRequest):
+            _calls.set_time(request.sent_at, None, "sent_at")
+        return self._call(self._writers[type(request)], request, timeout)
 
     def _call(
         self,

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
+from enum import Enum, StrEnum
 from typing import Any
 
 import grpc
@@ -131,6 +131,161 @@ class TimelineMessage:
     operations: dict[str, Any]
     """Operations of a profile message, keyed as in `operations_json`; otherwise empty."""
     context: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """A message that an explanation names."""
+
+    message_id: str
+    kind: MessageKind
+    timestamp: datetime | None
+    """When it happened."""
+    received_at: datetime | None
+    """When the server got it."""
+    key_name: str | None
+    """Name of the key that sent it; None where keys are not used."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExplainStep:
+    """Two ids that messages join directly: a device and a user, or two users."""
+
+    anonymous_id: str | None
+    """The device, where the messages are claims of it."""
+    previous_user_id: str | None
+    """The former user id, where the messages are links."""
+    user_id: str
+    messages: int
+    """How many messages join the two."""
+    first: Evidence
+    last: Evidence
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Separation:
+    """Something that keeps two ids apart."""
+
+    reason: str
+    """`NO_CLAIM`, `OTHER_OWNER`, `RESET_BETWEEN`, `UNLINKED` or `RULE`; a newer server may
+    know more."""
+    evidence: Evidence | None
+    """The message that does so, where there is one."""
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Why two ids are one person, or why not."""
+
+    same_person: bool
+    sentence: str
+    """All of it as a text."""
+    chain: tuple[ExplainStep, ...]
+    """If they are one person: the steps from one to the other."""
+    also: tuple[ExplainStep, ...]
+    """If they are: further pairs that would still join them, were the chain dropped."""
+    separations: tuple[Separation, ...]
+    """If they are not: what keeps them apart."""
+    first_person_id: str
+    second_person_id: str
+
+
+class ChangeKind(StrEnum):
+    """What happened to an id."""
+
+    CREATED = "created"
+    """It was used for the first time, or a device for the first time after a reset."""
+    JOINED = "joined"
+    """Its person became part of another one."""
+    SPLIT = "split"
+    """It left its person: an unlink, or a message that arrived late."""
+    SWITCHED = "switched"
+    """The device changed hands."""
+    PAST = "past"
+    """An earlier stretch of the device changed hands; its latest message did not."""
+    GONE = "gone"
+    """No message in force names it any more."""
+    UNKNOWN = "unknown"
+    """A newer server knows a kind that this client does not."""
+
+
+@dataclass(frozen=True, slots=True)
+class IdentityChange:
+    """An id, and the person that it belongs to from here. One of the two ids is given."""
+
+    kind: ChangeKind
+    anonymous_id: str | None
+    user_id: str | None
+    person_id: str | None
+    """Its person now; None where it is gone."""
+    former_person_id: str | None
+    """Its person before; None where there was none."""
+
+
+@dataclass(frozen=True, slots=True)
+class WatchedChange:
+    """A change as `watch_changes` tells it."""
+
+    cursor: str
+    """To go on behind this change; keep it together with what was made of the change."""
+    change: IdentityChange
+    message_id: str
+    """The message that caused it."""
+
+
+@dataclass(frozen=True, slots=True)
+class MovedMessages:
+    """So many messages go from one person to another; None stands for nobody."""
+
+    former_person_id: str | None
+    person_id: str | None
+    messages: int
+
+
+class Missing(Enum):
+    """The type of `MISSING`."""
+
+    MISSING = "missing"
+
+
+MISSING = Missing.MISSING
+"""The value of a trait that has none; not None, which stands for JSON's null."""
+
+
+@dataclass(frozen=True, slots=True)
+class TraitChange:
+    """A trait of a person gets another value; `MISSING` stands for no value."""
+
+    person_id: str
+    trait: str
+    former_value: Any
+    value: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What a call would change. Nothing was kept."""
+
+    receipt: Receipt
+    """What would become of the message."""
+    changes: tuple[IdentityChange, ...]
+    moved: tuple[MovedMessages, ...]
+    traits: tuple[TraitChange, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Unlinked:
+    """What an unlink changed; of a preview, what it would change."""
+
+    receipt: Receipt
+    """Its outcome is `split`, or `unchanged` where the pair has no direct claim or link."""
+    changes: tuple[IdentityChange, ...]
+    moved: tuple[MovedMessages, ...]
+    traits: tuple[TraitChange, ...]
+    chain: tuple[ExplainStep, ...]
+    """What joins the two all the same, step by step: unlink those pairs instead."""
 
 
 @dataclass(frozen=True, slots=True)

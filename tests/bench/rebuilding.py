@@ -4,13 +4,14 @@ import tempfile
 import time
 from pathlib import Path
 
+from tests.bench import corpus
+from tests.bench.results import Result
+
 from sameas_service.domain.derive import Rules
 from sameas_service.servicer.calls import Receiving, item_message
 from sameas_service.store.sqlite.database import Database
 from sameas_service.store.sqlite.rebuild import rebuild
 from sameas_service.store.sqlite.verify import verify
-from tests.bench import corpus
-from tests.bench.results import Result
 
 MESSAGES = 100_000
 BATCH = 2_500

@@ -117,9 +117,7 @@ def test_an_alias_without_a_source_is_left_to_the_server():
     ],
 )
 @pytest.mark.parametrize("kind", ["page", "screen"])
-def test_a_view_has_its_name_as_event_and_its_category_as_property(
-    kind, fields, event, properties
-):
+def test_a_view_has_its_name_as_event_and_its_category_as_property(kind, fields, event, properties):
     view = call(type=kind, userId="u1", **fields)
 
     assert view.kind == v1.MessageKind.Value(f"MESSAGE_KIND_{kind.upper()}")
@@ -232,12 +230,26 @@ def test_only_an_original_timestamp_is_corrected_by_the_lines_own_times(sent, re
     )
 
 
+def test_the_clients_own_time_goes_along_where_another_one_counts():
+    """So that a later repeat by the client is told from another message."""
+    own, counted = "2024-01-04T10:00:00Z", "2024-01-04T11:00:00Z"
+    sent, received = "2024-01-04T10:00:02Z", "2024-01-04T11:00:02Z"
+    line = {"type": "track", "userId": "u1", "originalTimestamp": own}
+
+    given = item(**line, timestamp=counted)
+    corrected = item(**line, sentAt=sent, receivedAt=received)
+
+    for each in (given, corrected):
+        assert text_of(each.original_timestamp) == "2024-01-04T10:00:00.000Z"
+        assert text_of(each.track.timestamp) == "2024-01-04T11:00:00.000Z"
+    for same in (item(**line), item(**line, timestamp=own)):
+        assert not same.HasField("original_timestamp")
+
+
 def test_a_line_without_an_id_has_one_made_from_its_content():
     line = b'{"type":"track","userId":"u1","event":"e","properties":{"a":1,"b":2}}'
     reordered = b'{"properties":{"b":2,"a":1},"event":"e", "userId":"u1","type":"track"}'
-    with_absent = (
-        b'{"type":"track","userId":"u1","event":"e","properties":{"a":1,"b":2},"x":null}'
-    )
+    with_absent = b'{"type":"track","userId":"u1","event":"e","properties":{"a":1,"b":2},"x":null}'
     null_id = line.replace(b"{", b'{"messageId":null,', 1)
     other = line.replace(b'"e"', b'"f"')
 
@@ -394,9 +406,7 @@ def test_what_real_libraries_sent_is_taken(library):
     path = SHARED / "captures" / f"{library}.json"
     if not path.exists():
         pytest.skip(f"{path} is absent: what {library} sends is NOT tested")
-    lines = [
-        line for request in json.loads(path.read_text()) for line in request["body"]["batch"]
-    ]
+    lines = [line for request in json.loads(path.read_text()) for line in request["body"]["batch"]]
 
     taken = [item(**line) for line in lines]
 

@@ -15,13 +15,13 @@ CODES = [
     ("UNAUTHENTICATED", "", sameas.Unauthenticated),
     ("PERMISSION_DENIED", "", sameas.PermissionDenied),
     ("DEADLINE_EXCEEDED", "", sameas.DeadlineExceeded),
-    ("CANCELLED", "", sameas.Cancelled),
     ("INTERNAL", "INTERNAL", sameas.ServerFault),
     ("UNIMPLEMENTED", "", sameas.ServerFault),
     ("UNKNOWN", "", sameas.ServerFault),
 ]
 RETRIED = [
     ("UNAVAILABLE", "SERVER_STOPPING", sameas.Unavailable),
+    ("CANCELLED", "", sameas.Cancelled),
     ("RESOURCE_EXHAUSTED", "OVERLOADED", sameas.Overloaded),
     ("RESOURCE_EXHAUSTED", "DISK_FULL", sameas.DiskFull),
     ("RESOURCE_EXHAUSTED", "", sameas.ResourceExhausted),

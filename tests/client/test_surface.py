@@ -5,11 +5,26 @@ import sys
 import pytest
 
 import sameas
-from sameas import AsyncClient, AsyncSession, Buffer, Client, Session, Writes
+from sameas import (
+    AsyncClient,
+    AsyncPreviews,
+    AsyncSession,
+    Buffer,
+    Client,
+    Pairs,
+    Previews,
+    Session,
+    Writes,
+)
 
 CALLS = {
     "identify", "alias", "track", "page", "screen", "group", "reset", "update_profile",
-    "ingest", "ingest_batch", "person", "persons", "messages", "close",
+    "merge", "unlink", "ingest", "ingest_batch", "person", "persons", "messages", "explain",
+    "watch_changes", "close",
+}  # fmt: skip
+PREVIEWED = {
+    "identify", "alias", "track", "page", "screen", "group", "reset", "update_profile",
+    "merge", "unlink",
 }  # fmt: skip
 
 
@@ -37,8 +52,9 @@ def test_every_error_of_the_tree_is_exported():
 
 
 def test_both_clients_have_the_same_calls():
-    assert public(Client) == CALLS | {"buffer"}
-    assert public(AsyncClient) == CALLS
+    assert public(Client) == CALLS | {"buffer", "preview"}
+    assert public(AsyncClient) == CALLS | {"preview"}
+    assert public(Previews) == public(AsyncPreviews) == PREVIEWED
 
 
 @pytest.mark.parametrize("name", sorted(CALLS | {"__init__"}))
@@ -61,6 +77,15 @@ def test_client_and_buffer_share_the_writing_calls():
     assert issubclass(Client, Writes)
     assert issubclass(AsyncClient, Writes)
     assert issubclass(Buffer, Writes)
+
+
+def test_what_the_server_dates_is_no_message_of_a_batch():
+    for each in (Client, AsyncClient, Previews, AsyncPreviews):
+        assert issubclass(each, Pairs)
+    assert not issubclass(Buffer, Pairs)
+    assert not {"timestamp", "context"} & {
+        p.name for name in ("merge", "unlink") for p in parameters(Pairs, name)
+    }
 
 
 def test_a_misspelt_keyword_is_an_error_and_is_not_ignored(recorder):

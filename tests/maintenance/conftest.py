@@ -4,10 +4,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from support.damages import filled, story
 from typer.testing import CliRunner
 
 from sameas_service.cli.app import app
+from support.damages import filled, story
 
 
 @pytest.fixture

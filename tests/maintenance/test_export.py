@@ -77,9 +77,7 @@ def content(file: Path) -> bytes:
 
 
 @pytest.mark.parametrize("name", ["all.jsonl", "all.jsonl.gz"])
-def test_an_export_gives_the_same_people_elsewhere_and_nothing_new_at_home(
-    tmp_path, sameas, name
-):
+def test_an_export_gives_the_same_people_elsewhere_and_nothing_new_at_home(tmp_path, sameas, name):
     messages = story() + awkward()
     home = filled(tmp_path / "home", messages)
     file = tmp_path / name

@@ -50,8 +50,7 @@ DAMAGES = {
     "a person's segment": ("UPDATE person SET device = 4 WHERE device = 3", "person person_id"),
     "a profile gone": ("DELETE FROM profile", "profile person_id"),
     "a profile's value": (
-        "UPDATE profile SET traits = replace(traits, '\"pro\"', '\"gold\"') "
-        "WHERE traits LIKE '%\"pro\"%'",
+        "UPDATE profile SET traits = replace(traits, 'pro', 'x') WHERE traits LIKE '%\"pro\"%'",
         "profile person_id",
     ),
     "a profile that cannot be read": ("UPDATE profile SET traits = '[1]'", "profile person_id"),
@@ -152,7 +151,7 @@ def test_what_is_no_database_is_told_of(tmp_path, sameas):
     assert "file is not a database" in done.stderr
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.data(), histories(max_size=30), st.sampled_from([GAP, 0, 1]))
 def test_whatever_was_appended_has_no_differences(data, history, gap):
     order = data.draw(st.permutations(history))

@@ -81,19 +81,19 @@ def test_a_skipped_operation_is_named_and_the_rest_of_its_message_counts() -> No
 @pytest.mark.parametrize(
     ("elements", "gone", "left"),
     [
-        ([1, True, "1", 1.0, None], 1, [True, "1", None]),
+        ([1, True, "1", 1, None], 1, [True, "1", None]),
         ([1, True], True, [1]),
-        ([0, False, -0.0], 0, [False]),
+        ([0, False, ""], 0, [False, ""]),
         ([{"a": 1, "b": 2}, {"a": 1}], {"b": 2, "a": 1}, [{"a": 1}]),
         ([None, "null"], None, ["null"]),
     ],
 )
 def test_equal_is_what_has_one_canonical_text(elements, gone, left) -> None:
-    plain = [0 if element == 0 and type(element) is float else element for element in elements]
-    plain = [1 if type(element) is float else element for element in plain]
+    removed, _ = after(("set", elements), ("remove", gone))
+    united, _ = after(("set", [gone]), ("union", elements))
 
-    assert repr(after(("set", plain), ("remove", gone))) == repr((left, 0))
-    united, _ = after(("set", [gone]), ("union", plain))
+    # By their text: to Python, 1 and True are equal.
+    assert repr(removed) == repr(left)
     assert repr(united) == repr([gone, *left])
 
 

@@ -65,7 +65,9 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     `message_id`. Make a new id for each logical call.
     """
     ERROR_REASON_CALL_REQUIRED: _ErrorReason.ValueType  # 18
-    """INVALID_ARGUMENT: an item of a batch that has no call in it."""
+    """INVALID_ARGUMENT: an item of a batch that has no call in it, or one that a batch does not
+    take: with `validate_only`, or a merge or unlink outside of an import.
+    """
     ERROR_REASON_BATCH_TOO_LARGE: _ErrorReason.ValueType  # 19
     """INVALID_ARGUMENT: more than 2,500 messages or 4 MiB. Metadata: `max_messages`,
     `max_bytes`.
@@ -142,7 +144,9 @@ ERROR_REASON_MESSAGE_ID_REUSED: ErrorReason.ValueType  # 17
 `message_id`. Make a new id for each logical call.
 """
 ERROR_REASON_CALL_REQUIRED: ErrorReason.ValueType  # 18
-"""INVALID_ARGUMENT: an item of a batch that has no call in it."""
+"""INVALID_ARGUMENT: an item of a batch that has no call in it, or one that a batch does not
+take: with `validate_only`, or a merge or unlink outside of an import.
+"""
 ERROR_REASON_BATCH_TOO_LARGE: ErrorReason.ValueType  # 19
 """INVALID_ARGUMENT: more than 2,500 messages or 4 MiB. Metadata: `max_messages`,
 `max_bytes`.

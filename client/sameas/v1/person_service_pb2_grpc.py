@@ -102,7 +102,8 @@ class PersonServiceServicer(object):
     def WatchChanges(self, request, context):
         """Every change of who is who, from a cursor on, and then as it happens, each with the
         message that caused it: at least once, in order. A consumer that applies them to an empty
-        map of id to person has what `GetPerson` answers.
+        map of id to person has what `GetPerson` answers. Ends with UNAVAILABLE when the server
+        stops, and may then be called again with the last cursor.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

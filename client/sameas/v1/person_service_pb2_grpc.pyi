@@ -52,7 +52,8 @@ class PersonServiceStub:
     WatchChanges: _grpc.UnaryStreamMultiCallable[_person_service_pb2.WatchChangesRequest, _person_service_pb2.WatchChangesResponse]
     """Every change of who is who, from a cursor on, and then as it happens, each with the
     message that caused it: at least once, in order. A consumer that applies them to an empty
-    map of id to person has what `GetPerson` answers.
+    map of id to person has what `GetPerson` answers. Ends with UNAVAILABLE when the server
+    stops, and may then be called again with the last cursor.
     """
 
 @_typing.type_check_only
@@ -79,7 +80,8 @@ class PersonServiceAsyncStub(PersonServiceStub):
     WatchChanges: _aio.UnaryStreamMultiCallable[_person_service_pb2.WatchChangesRequest, _person_service_pb2.WatchChangesResponse]  # type: ignore[assignment]
     """Every change of who is who, from a cursor on, and then as it happens, each with the
     message that caused it: at least once, in order. A consumer that applies them to an empty
-    map of id to person has what `GetPerson` answers.
+    map of id to person has what `GetPerson` answers. Ends with UNAVAILABLE when the server
+    stops, and may then be called again with the last cursor.
     """
 
 class PersonServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -133,7 +135,8 @@ class PersonServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_abc.Iterator[_person_service_pb2.WatchChangesResponse], _abc.AsyncIterator[_person_service_pb2.WatchChangesResponse]]:
         """Every change of who is who, from a cursor on, and then as it happens, each with the
         message that caused it: at least once, in order. A consumer that applies them to an empty
-        map of id to person has what `GetPerson` answers.
+        map of id to person has what `GetPerson` answers. Ends with UNAVAILABLE when the server
+        stops, and may then be called again with the last cursor.
         """
 
 def add_PersonServiceServicer_to_server(servicer: PersonServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

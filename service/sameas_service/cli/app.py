@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from sameas import v1
-from sameas_service.cli import changing, importing, serve, showing, times
+from sameas_service.cli import changing, explaining, importing, serve, showing, times
 from sameas_service.cli.connection import connected, errors_shown
 
 LIMIT_DEFAULT = 100
@@ -278,6 +278,30 @@ def timeline_command(  # noqa: PLR0913 - one argument an option
         request.end_time.CopyFrom(times.timestamp_of(until))
     with errors_shown(server), connected(server) as channel:
         showing.show_timeline(channel, identifier, by, request, limit, as_json=as_json)
+
+
+@app.command("explain")
+def explain_command(
+    *,
+    first: _Identifier,
+    second: Annotated[
+        str, typer.Argument(metavar="OTHER", help="The other id, taken in the same way.")
+    ],
+    as_of: Annotated[
+        int | None,
+        typer.Option(
+            parser=_micros, metavar="TIME", help="What was believed then: as --since of timeline."
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    server: _Server = SERVER_DEFAULT,
+) -> None:
+    """Show why two ids are one person, or why they are not.
+
+    As the messages that join them, or the message that keeps them apart. Times are in UTC.
+    """
+    with errors_shown(server), connected(server) as channel:
+        explaining.show_explanation(channel, (first, second), as_of, as_json=as_json)
 
 
 _User = Annotated[str, typer.Argument(metavar="USER", help="The user id that stays canonical.")]

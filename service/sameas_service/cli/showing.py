@@ -55,7 +55,7 @@ def show_person(channel: grpc.Channel, identifier: str, by: By | None, *, as_jso
     """Prints the person that an id belongs to."""
     found = find(channel, identifier, by)
     if as_json:
-        _print_json(person_fields(found.person), indent=True)
+        print_json(person_fields(found.person), indent=True)
     else:
         output().print(_panel(found))
 
@@ -78,7 +78,7 @@ def show_timeline(
             complain(f"there are more than {limit:,} messages; --limit shows more of them")
             return
         if as_json:
-            _print_json(message_fields(message))
+            print_json(message_fields(message))
         elif console.is_terminal:
             console.print(_row(message), no_wrap=True, overflow="ellipsis")
         else:
@@ -212,7 +212,8 @@ def _compact(value: object) -> str:
     return safe(value if isinstance(value, str) else orjson.dumps(value).decode())
 
 
-def _print_json(value: object, *, indent: bool = False) -> None:
+def print_json(value: object, *, indent: bool = False) -> None:
+    """Prints JSON, in one line or indented."""
     text = orjson.dumps(value, option=orjson.OPT_INDENT_2 if indent else None).decode()
     # Line ends are the layout's; within texts, JSON has them escaped.
     for line in text.split("\n"):

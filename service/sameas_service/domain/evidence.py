@@ -16,9 +16,9 @@ def evidence(message: Message) -> str:
 def told(messages: Sequence[Message]) -> str:
     """Messages that say the same, in order of position."""
     if len(messages) == 1:
-        return f"one message says so, {evidence(messages[0])}"
+        return f"by one message, {evidence(messages[0])}"
     first, last = evidence(messages[0]), evidence(messages[-1])
-    return f"{len(messages)} messages say so, from {first} to {last}"
+    return f"by {len(messages)} messages, from {first} to {last}"
 
 
 def _time(microseconds: int) -> str:

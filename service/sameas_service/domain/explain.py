@@ -6,7 +6,7 @@ from typing import NamedTuple
 from sameas_service.domain.derive import Rules, in_force
 from sameas_service.domain.ends import DeviceEnd, End, words
 from sameas_service.domain.evidence import told
-from sameas_service.domain.message import Message
+from sameas_service.domain.message import Kind, Message
 from sameas_service.domain.separations import Separation, separations
 from sameas_service.domain.ties import Step, Ties
 
@@ -27,8 +27,9 @@ class Explanation(NamedTuple):
     """Why two ids are one person, or why not.
 
     Attributes:
-        first_person_id: the first id's person; None where no message named the id.
+        first_person_id: the first id's person; None where no message in force names the id.
         second_person_id: the second id's.
+        not_found: the end, `first` or `second`, that no message at all names; empty for none.
         chain: if they are one person, the steps from one to the other.
         also: further pairs that would still join them, were the chain dropped.
         separations: if they are not, what keeps them apart.
@@ -37,6 +38,7 @@ class Explanation(NamedTuple):
 
     first_person_id: str | None
     second_person_id: str | None
+    not_found: str = ""
     chain: Sequence[ExplainedStep] = ()
     also: Sequence[ExplainedStep] = ()
     separations: Sequence[Separation] = ()
@@ -59,8 +61,12 @@ def explain(
     ties = Ties(in_force(known), rules)
     first_id, second_id = (end and ties.person_id(end) for end in (first, second))
     bare = Explanation(first_id, second_id)
-    if first is None or second is None or first_id is None or second_id is None:
-        return bare
+    # A device whose claims were struck is nobody's, and yet there is something to explain.
+    ever = Ties((m for m in known if m.kind != Kind.UNLINK), rules)
+    if first is None or not ever.has(first) or (first == second and first_id is None):
+        return bare._replace(not_found="first")
+    if second is None or not ever.has(second):
+        return bare._replace(not_found="second")
     if bare.same_person:
         chain, also = chains(ties, first, second)
         steps, more = [_explained(step) for step in chain], [_explained(step) for step in also]
@@ -98,8 +104,8 @@ def _explained(step: Step) -> ExplainedStep:
 
 def _pair(step: Step) -> str:
     if step.device is not None:
-        return f"device {step.device!r} is user {step.user!r}'s"
-    return f"user {step.source!r} is user {step.user!r} too"
+        return f"device {step.device!r} belongs to user {step.user!r}"
+    return f"user {step.source!r} was joined to user {step.user!r}"
 
 
 def _same(
@@ -107,7 +113,7 @@ def _same(
 ) -> str:
     """The whole as a text."""
     if not chain:
-        what = "both name the same user" if not isinstance(first, DeviceEnd) else _SAME_SEGMENT
+        what = _SAME_SEGMENT if isinstance(first, DeviceEnd) else "both name the same user"
         return _capitalised(f"{words(first)} and {words(second)} are one person: {what}.")
     steps = "; ".join(step.sentence for step in chain)
     text = _capitalised(f"{words(first)} and {words(second)} are one person: {steps}.")

@@ -155,7 +155,9 @@ def _on_device(
     if not isinstance(end, DeviceEnd):
         return
     place, kin = ties.standing(end), _kin(ties, other)
-    assert place is not None, "the end has a person"
+    if place is None:
+        yield from _by_rule(messages, end.device, kin)
+        return
     if place.span is not None and place.span.owner in kin:
         return
     yield from _between_segments(ties, place, end, other)
@@ -184,8 +186,7 @@ def _between_segments(
     """Two segments of one device that nobody owns."""
     if isinstance(other, DeviceEnd) and other.device == end.device:
         there = ties.standing(other)
-        assert there is not None, "the other end has a person"
-        if there.number != place.number:
+        if there is not None and there.number != place.number:
             yield _reset_between(place.segments[min(there.number, place.number)])
 
 
@@ -199,8 +200,8 @@ def _other_owner(ties: Ties, device: str, span: Span, kin: set[str]) -> Separati
     claim = next(m for m in ties.claims[device, span.owner] if m.position == span.claim)
     users = sorted(user for user in kin if (device, user) in ties.claims)
     sentence = (
-        f"device {device!r} was used by user {users[0]!r} too, but is user {span.owner!r}'s there "
-        f"because of {evidence(claim)}"
+        f"device {device!r} was used by user {users[0]!r} too, but there it belongs to user "
+        f"{span.owner!r} because of {evidence(claim)}"
     )
     return Separation(SeparationReason.OTHER_OWNER, claim, sentence)
 
@@ -270,7 +271,7 @@ def _changes(ties: Ties, device: str, sides: dict[str, int]) -> Iterator[Separat
 def _switched(ties: Ties, former: str, span: Span) -> Separation:
     claim = next(m for m in ties.claims[span.device, span.owner] if m.position == span.claim)
     sentence = (
-        f"both used device {span.device!r}, at different times: it was user {former!r}'s and then "
-        f"user {span.owner!r}'s because of {evidence(claim)}"
+        f"both used device {span.device!r}, at different times: it belonged to user {former!r}, "
+        f"then to user {span.owner!r} because of {evidence(claim)}"
     )
     return Separation(SeparationReason.OTHER_OWNER, claim, sentence)

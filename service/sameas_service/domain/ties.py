@@ -106,11 +106,16 @@ class Ties:
         place = self.standing(end)
         return None if place is None or place.span is None else place.span.owner
 
+    def has(self, end: End) -> bool:
+        """Whether a message names the end."""
+        if isinstance(end, UserEnd):
+            return end.user in self.users
+        return self.standing(end) is not None
+
     def person_id(self, end: End) -> str | None:
         """The id of the person that an end belongs to; None where no message made it."""
         if isinstance(end, UserEnd):
-            known = end.user in self.users
-            return self._of_user(end.user) if known else None
+            return self._of_user(end.user) if self.has(end) else None
         place = self.standing(end)
         if place is None:
             return None

@@ -68,13 +68,15 @@ class App:
     ) -> None:
         """Reports NOT_SERVING, lets calls under way end, then closes the store."""
         await self._health.enter_graceful_shutdown()
+        self._persons.stop()
         await self._server.stop(self._config.drain_seconds)
         await self._store.close()
 
     async def _listen(self) -> None:
+        self._persons = PersonServicer(self._store)
         servicers = (
             (IDENTITY, IdentityServicer(self._store, self._config.blocked)),
-            (PERSON, PersonServicer(self._store)),
+            (PERSON, self._persons),
         )
         self._server.add_generic_rpc_handlers(
             tuple(handler_of(service, servicer) for service, servicer in servicers)

@@ -10,6 +10,9 @@ from sameas_service.domain.ids import NAMES_OF_NOBODY
 
 PREFIX = "SAMEAS_"
 
+SECONDS_MAX = 365 * 86_400
+"""A year: no visit and no call lasts longer."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
@@ -72,12 +75,26 @@ def _list(text: str) -> frozenset[str]:
     return frozenset(one.strip() for one in text.split(",") if one.strip())
 
 
+def _port(text: str) -> int:
+    port = int(text)
+    if not 0 <= port < 65_536:
+        raise ValueError("a port is 0 to 65535")
+    return port
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0 <= seconds <= SECONDS_MAX:  # so that NaN is refused too
+        raise ValueError(f"it must be 0 to {SECONDS_MAX} seconds")
+    return seconds
+
+
 _READ: dict[str, Callable[[str], Any]] = {
     "data": Path,
     "host": str,
-    "port": int,
-    "session_gap_seconds": float,
-    "drain_seconds": float,
+    "port": _port,
+    "session_gap_seconds": _seconds,
+    "drain_seconds": _seconds,
     "blocked_ids": _list,
     "allowed_ids": _list,
 }

@@ -50,7 +50,15 @@ def item_message(item: v1.IngestItem, how: Receiving) -> Message:
         how = how._replace(received_at=received_at or how.received_at)
     if name in ("merge", "unlink") and not how.imported:
         raise Refused(Reason.CALL_REQUIRED, "merges and unlinks stand in imports only", field=name)
-    message = message_of(getattr(item, name), how)
+    call = getattr(item, name)
+    if call.validate_only:
+        # Kept all the same it would be a trap, and left out its receipt would be a lie.
+        raise Refused(
+            Reason.CALL_REQUIRED,
+            "validate_only does not stand in a batch: make a call of its own",
+            field="validate_only",
+        )
+    message = message_of(call, how)
     if item.HasField("original_timestamp") and how.imported:
         client_time = microseconds(item.original_timestamp, "original_timestamp")
         message = message._replace(client_time=client_time)

@@ -29,6 +29,11 @@ class PersonServicer:
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self._stopping = False
+
+    def stop(self) -> None:
+        """Ends the calls that follow changes, which would last until they are cut off."""
+        self._stopping = True
 
     async def GetPerson(  # noqa: N802
         self, request: v1.GetPersonRequest, _: Context
@@ -79,7 +84,7 @@ class PersonServicer:
     ) -> AsyncIterator[v1.WatchChangesResponse]:
         """See the protos."""
         cursor = cursor_of(request.cursor)
-        while True:
+        while request.until_present or not self._stopping:
             found = await self._store.changes(cursor, WATCH_CHANGES_MAX)
             if found:
                 yield v1.WatchChangesResponse(changes=[watched_of(one) for one in found])
@@ -88,6 +93,9 @@ class PersonServicer:
                 return
             else:
                 await asyncio.sleep(WATCH_PAUSE_SECONDS)
+        raise Refused(
+            Reason.SERVER_STOPPING, "the server is stopping; go on behind the last cursor"
+        )
 
     async def Explain(  # noqa: N802
         self, request: v1.ExplainRequest, _: Context
@@ -95,10 +103,8 @@ class PersonServicer:
         """See the protos."""
         first, second = key_of(request.first, "first"), key_of(request.second, "second")
         explanation = await self._store.explain(first, second, as_of_of(request))
-        if explanation.first_person_id is None:
-            raise not_found("first")
-        if explanation.second_person_id is None:
-            raise not_found("second")
+        if explanation.not_found:
+            raise not_found(explanation.not_found)
         return explanation_of(explanation)
 
 

@@ -46,8 +46,10 @@ class ChangeLog:
         before: Subject | None,
         kind: ChangeKind,
     ) -> None:
-        """Notes whose the latest message of a device is, and was."""
-        self._note(message_id, kind, name, self._id(now), self._id(before), is_user=False)
+        """Notes whose the latest message of a device is, and was, if that is not one person."""
+        person, former = self._id(now), self._id(before)
+        if person != former:
+            self._note(message_id, kind, name, person, former, is_user=False)
 
     def past(self, message_id: str, name: str, holder: Subject | None) -> None:
         """Notes that an earlier stretch of a device changed hands."""

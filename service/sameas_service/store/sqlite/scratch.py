@@ -232,7 +232,11 @@ def attach(connection: sqlite3.Connection) -> None:
     attach, *rest = _SCRATCH
     connection.execute(attach)
     for table in TABLES:
-        columns = ", ".join((*table.keys, *table.values))
+        # With the types of the table itself: without, a join could not use both indexes.
+        types = dict(
+            connection.execute("SELECT name, type FROM pragma_table_info(?, 'main')", (table.name,))
+        )
+        columns = ", ".join(f"{name} {types[name]}" for name in (*table.keys, *table.values))
         keys = ", ".join(table.keys)
         connection.execute(
             f"CREATE TABLE fresh.{table.name} ({columns}, PRIMARY KEY ({keys})) WITHOUT ROWID"

@@ -1,0 +1,171 @@
+"""Group commit: what waits together is done together, and nobody is left without an answer."""
+
+import asyncio
+import threading
+from collections.abc import Sequence
+
+import pytest
+
+from sameas_service.domain.errors import Reason, Refused
+from sameas_service.store.sqlite.together import Together
+
+SECONDS = 5.0
+
+
+class Work:
+    """Doubles numbers; keeps its groups, and holds each back until the gate is open."""
+
+    def __init__(self) -> None:
+        self.groups: list[list[int]] = []
+        self.began = threading.Semaphore(0)
+        self.gate = threading.Event()
+        self.gate.set()
+        self.threads: set[str] = set()
+
+    def __call__(self, items: Sequence[int]) -> list[int | Exception]:
+        self.groups.append(list(items))
+        self.threads.add(threading.current_thread().name)
+        self.began.release()
+        assert self.gate.wait(SECONDS)
+        if 13 in items:
+            raise ValueError("thirteen")
+        return [KeyError(item) if item < 0 else item * 2 for item in items]
+
+    async def has_begun(self) -> None:
+        """Waits until a group is under way."""
+        assert await asyncio.to_thread(self.began.acquire, timeout=SECONDS)
+
+
+@pytest.fixture
+def work() -> Work:
+    return Work()
+
+
+@pytest.fixture
+async def together(work: Work):
+    made = Together("doubling", work, weight_max=10)
+    yield made
+    work.gate.set()
+    await made.close()
+
+
+async def held(together: Together, work: Work, *items: int, weight: int = 1) -> list[asyncio.Task]:
+    """Calls that wait while a first one, of the item 0, is under way."""
+    work.gate.clear()
+    tasks = [asyncio.create_task(together.do(0))]
+    await work.has_begun()
+    tasks += [asyncio.create_task(together.do(item, weight)) for item in items]
+    await asyncio.sleep(0)
+    return tasks
+
+
+async def test_one_call_alone_is_answered_at_once(together, work) -> None:
+    assert await together.do(21) == 42
+    assert (work.groups, work.threads) == ([[21]], {"doubling"})
+
+
+async def test_calls_that_wait_together_share_one_piece_of_work(together, work) -> None:
+    tasks = await held(together, work, 1, 2, 3)
+
+    work.gate.set()
+
+    assert await asyncio.gather(*tasks) == [0, 2, 4, 6]
+    assert work.groups == [[0], [1, 2, 3]]
+
+
+async def test_a_group_ends_with_the_call_that_makes_it_heavy_enough(together, work) -> None:
+    tasks = await held(together, work, 1, 2, 3, 4, 5, weight=4)
+
+    work.gate.set()
+    await asyncio.gather(*tasks)
+
+    assert work.groups == [[0], [1, 2, 3], [4, 5]]
+
+
+async def test_the_work_of_a_cancelled_caller_is_done_and_the_others_answered(
+    together, work
+) -> None:
+    first, one, two, three = await held(together, work, 1, 2, 3)
+
+    two.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await two
+    work.gate.set()
+
+    assert await asyncio.gather(first, one, three) == [0, 2, 6]
+    assert work.groups == [[0], [1, 2, 3]]
+
+
+async def test_an_error_of_one_item_reaches_its_caller_alone(together, work) -> None:
+    tasks = await held(together, work, 1, -2, 3)
+
+    work.gate.set()
+    answers = await asyncio.gather(*tasks, return_exceptions=True)
+
+    assert [repr(answer) for answer in answers] == ["0", "2", "KeyError(-2)", "6"]
+
+
+async def test_an_error_of_the_work_reaches_its_whole_group_and_no_other(together, work) -> None:
+    tasks = await held(together, work, 1, 13)
+
+    work.gate.set()
+    answers = await asyncio.gather(*tasks, return_exceptions=True)
+
+    assert answers[0] == 0
+    assert [repr(answer) for answer in answers[1:]] == ["ValueError('thirteen')"] * 2
+    assert await together.do(4) == 8
+
+
+async def test_close_answers_what_waits_and_refuses_what_comes_later(together, work) -> None:
+    tasks = await held(together, work, 1, 2)
+
+    closing = asyncio.create_task(together.close())
+    await asyncio.sleep(0)
+    with pytest.raises(Refused) as caught:
+        await together.do(3)
+    work.gate.set()
+    await closing
+
+    assert caught.value.reason is Reason.SERVER_STOPPING
+    assert await asyncio.gather(*tasks) == [0, 2, 4]
+    assert work.groups == [[0], [1, 2]]
+
+
+async def test_close_may_be_called_twice_and_ends_the_thread(work) -> None:
+    made = Together("closing", work, weight_max=10)
+
+    await made.close()
+    await made.close()
+
+    assert "closing" not in {thread.name for thread in threading.enumerate()}
+
+
+async def test_a_caller_whose_loop_is_gone_takes_nobody_along(together, work) -> None:
+    work.gate.clear()
+
+    def ask_and_leave() -> None:
+        loop = asyncio.new_event_loop()
+        task = loop.create_task(together.do(1))
+        loop.run_until_complete(asyncio.sleep(0.01))
+        task.cancel()
+        loop.run_until_complete(asyncio.gather(task, return_exceptions=True))
+        loop.close()
+
+    await asyncio.to_thread(ask_and_leave)
+    await work.has_begun()
+    other = asyncio.create_task(together.do(2))
+    work.gate.set()
+
+    assert await asyncio.wait_for(other, SECONDS) == 4
+
+
+async def test_many_callers_of_many_threads_all_get_their_own_answer(together, work) -> None:
+    async def ask(start: int) -> list[int]:
+        return await asyncio.gather(*(together.do(100 + start + n) for n in range(100)))
+
+    answers = await asyncio.gather(
+        *(asyncio.to_thread(asyncio.run, ask(start)) for start in range(0, 800, 100))
+    )
+
+    assert [one for part in answers for one in part] == [2 * (100 + n) for n in range(800)]
+    assert len(work.groups) < 800
