@@ -66,8 +66,18 @@ _OF_MESSAGES = f"""
         SELECT
             message.message_id,
             device.name AS device_name,
-            ifnull(message.user, {_row_at("owner", "message.device", "at", "message_id")})
-                AS owner,
+            -- Struck links and unlinks are nobody's; their answers name the user's person.
+            coalesce(
+                message.user, message.struck,
+                {_row_at("owner", "message.device", "at", "message_id")},
+                CASE kind WHEN 10 THEN (
+                    SELECT user.id
+                    FROM unlink JOIN user
+                        ON user.workspace = unlink.workspace AND user.name = unlink.user
+                    WHERE unlink.workspace = message.workspace
+                        AND unlink.message_id = message.message_id
+                ) END
+            ) AS owner,
             {_row_at("start_at", "message.device", "at", "message_id")} AS start_at,
             {_row_at("start_id", "message.device", "at", "message_id")} AS start_id
         FROM message LEFT JOIN device ON device.id = message.device

@@ -49,6 +49,10 @@ _ENDS = """
         WHERE by = 'person' AND ifnull(device.workspace, user.workspace) = ?1
     )
 """
+# CROSS JOIN has SQLite begin with what is asked for: left to itself it may begin with the
+# ledger's links or claims, all of them. INDEXED BY makes it an error should an index be gone; the plus takes a column's
+# type away, which keeps SQLite from comparing it with an index of an expression.
+
 # Users that any link ever joined to these, struck or not.
 _LINKED = """
     WITH RECURSIVE kin(id) AS MATERIALIZED (
@@ -56,11 +60,12 @@ _LINKED = """
         WHERE workspace = ?1 AND name IN (SELECT value FROM json_each(?2))
         UNION
         SELECT message.source
-        FROM kin JOIN message ON ifnull(message.user, message.struck) = kin.id
+        FROM kin CROSS JOIN message INDEXED BY message_linked
+            ON ifnull(message.user, message.struck) = +kin.id
         WHERE message.source IS NOT NULL AND message.received_at <= ?3
         UNION
         SELECT ifnull(message.user, message.struck)
-        FROM kin JOIN message ON message.source = kin.id
+        FROM kin CROSS JOIN message INDEXED BY message_link ON message.source = kin.id
         WHERE message.source IS NOT NULL AND message.received_at <= ?3
     )
 """
@@ -71,7 +76,7 @@ _KIN = f"""
         (SELECT json_group_array(id) FROM kin),
         (
             SELECT json_group_array(DISTINCT message.device)
-            FROM kin JOIN message ON message.user = kin.id
+            FROM kin CROSS JOIN message INDEXED BY message_by_user ON message.user = kin.id
             WHERE message.device IS NOT NULL AND message.kind <> 7
                 AND message.received_at <= ?3
         )
@@ -80,7 +85,8 @@ _KIN = f"""
 _LINKS = f"""
     {_LINKED}
     SELECT json_group_array(seq)
-    FROM kin JOIN message ON ifnull(message.user, message.struck) = kin.id
+    FROM kin CROSS JOIN message INDEXED BY message_linked
+        ON ifnull(message.user, message.struck) = +kin.id
     WHERE message.source IS NOT NULL AND message.received_at <= ?3
 """  # noqa: S608
 _DEVICES = """
@@ -90,20 +96,21 @@ _DEVICES = """
 # A reset that names a user is in no index by device, but starts a row of spans.
 _SEQS = """
     SELECT json_group_array(seq) FROM (
-        SELECT seq FROM json_each(?2) JOIN message ON message.user = value
+        SELECT seq FROM json_each(?2) CROSS JOIN message ON message.user = value
         WHERE received_at <= ?4
         UNION
-        SELECT seq FROM json_each(?2) JOIN message ON ifnull(message.user, message.struck) = value
+        SELECT seq FROM json_each(?2)
+        CROSS JOIN message ON ifnull(message.user, message.struck) = value
         WHERE source IS NOT NULL AND received_at <= ?4
         UNION
-        SELECT seq FROM json_each(?3) JOIN message ON message.device = value
+        SELECT seq FROM json_each(?3) CROSS JOIN message ON message.device = value
         WHERE user IS NULL AND received_at <= ?4
         UNION
-        SELECT seq FROM json_each(?3) JOIN message ON message.device = value
+        SELECT seq FROM json_each(?3) CROSS JOIN message ON message.device = value
         WHERE user IS NOT NULL AND kind <> 7 AND received_at <= ?4
         UNION
-        SELECT seq FROM json_each(?3) JOIN span ON span.device = value
-        JOIN message ON message.workspace = ?1
+        SELECT seq FROM json_each(?3) CROSS JOIN span ON span.device = value
+        CROSS JOIN message ON message.workspace = ?1
             AND message.message_id = substr(start_id, 1, length(start_id) - 1)
         WHERE substr(start_id, -1) = char(1) AND received_at <= ?4
         LIMIT ?5
@@ -111,7 +118,7 @@ _SEQS = """
 """
 _MESSAGES = f"""
     SELECT json_group_array({MESSAGE})
-    FROM json_each(?1) JOIN message ON message.seq = value {JOINS}
+    FROM json_each(?1) CROSS JOIN message ON message.seq = value {JOINS}
 """  # noqa: S608
 _UNLINKS = """
     SELECT json_group_array(message_id) FROM unlink

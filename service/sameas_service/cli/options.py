@@ -1,0 +1,26 @@
+"""Options that several commands share."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Server = Annotated[
+    str,
+    typer.Option(
+        "--server", metavar="HOST:PORT", envvar="SAMEAS_SERVER", help="The server to talk to."
+    ),
+]
+SERVER_DEFAULT = "127.0.0.1:50051"
+
+Data = Annotated[
+    Path,
+    typer.Option(
+        envvar="SAMEAS_DATA",
+        metavar="DIR",
+        file_okay=False,
+        help="The directory with the database.",
+    ),
+]
+DATA_DEFAULT = Path("data")
+WORKSPACE_DEFAULT = "default"
