@@ -2,7 +2,7 @@
 
 import sys
 
-from tests.bench import claims, importing, ingest, past, undoing, unary
+from tests.bench import claims, importing, ingest, past, rebuilding, undoing, unary
 from tests.bench.results import report
 
 BENCHES = {
@@ -12,6 +12,7 @@ BENCHES = {
     "import": importing.measure,
     "undo": undoing.measure,
     "past": past.measure,
+    "rebuild": rebuilding.measure,
 }
 
 if __name__ == "__main__":

@@ -76,6 +76,7 @@ class FakePersonService(person_service_pb2_grpc.PersonServiceServicer):
         self.persons = {}
         self.messages = []
         self.requests = []
+        self.explanation = v1.ExplainResponse()
         self.page_size_max = 1_000
 
     def GetPerson(self, request, context):  # noqa: N802
@@ -91,6 +92,12 @@ class FakePersonService(person_service_pb2_grpc.PersonServiceServicer):
         end = start + min(request.page_size, self.page_size_max)
         token = str(end) if end < len(self.messages) else ""
         return v1.ListMessagesResponse(messages=self.messages[start:end], next_page_token=token)
+
+    def Explain(self, request, context):  # noqa: N802
+        self.requests.append(request)
+        self._find(request.first, context)
+        self._find(request.second, context)
+        return self.explanation
 
     def _find(self, key, context):
         which = key.WhichOneof("key")
@@ -119,7 +126,7 @@ def people():
 
 @pytest.fixture
 def address(identity, people):
-    server = grpc.server(ThreadPoolExecutor(max_workers=4), options=[("grpc.so_reuseport", 0)])
+    server = grpc.server(ThreadPoolExecutor(max_workers=1), options=[("grpc.so_reuseport", 0)])
     identity_service_pb2_grpc.add_IdentityServiceServicer_to_server(identity, server)
     person_service_pb2_grpc.add_PersonServiceServicer_to_server(people, server)
     port = server.add_insecure_port("127.0.0.1:0")

@@ -4,6 +4,7 @@ import pytest
 
 import sameas
 from sameas import v1
+from sameas_service.domain.changes import ChangeKind
 from sameas_service.domain.errors import Reason
 from sameas_service.domain.message import Kind
 from sameas_service.domain.notices import NoticeReason
@@ -22,8 +23,9 @@ def on_the_wire(enum, prefix: str) -> dict[str, int]:
         (Kind, v1.MessageKind, "MESSAGE_KIND_"),
         (Outcome, v1.Outcome, "OUTCOME_"),
         (NoticeReason, v1.WarningReason, "WARNING_REASON_"),
+        (ChangeKind, v1.ChangeKind, "CHANGE_KIND_"),
     ],
-    ids=["Kind", "Outcome", "NoticeReason"],
+    ids=["Kind", "Outcome", "NoticeReason", "ChangeKind"],
 )
 def test_an_enum_of_the_rules_has_names_and_numbers_of_the_protos(ours, wire, prefix):
     assert {each.name: each.value for each in ours} == on_the_wire(wire, prefix)
@@ -42,8 +44,9 @@ def test_reasons_have_names_and_order_of_the_protos():
     [
         (sameas.MessageKind, v1.MessageKind, "MESSAGE_KIND_"),
         (sameas.Outcome, v1.Outcome, "OUTCOME_"),
+        (sameas.ChangeKind, v1.ChangeKind, "CHANGE_KIND_"),
     ],
-    ids=["MessageKind", "Outcome"],
+    ids=["MessageKind", "Outcome", "ChangeKind"],
 )
 def test_an_enum_of_the_client_has_the_names_of_the_protos(ours, wire, prefix):
     """And one more, for what a newer server may say."""

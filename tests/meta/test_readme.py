@@ -16,10 +16,15 @@ import sameas
 from sameas import Client, new_anonymous_id
 from sameas.v1 import identity_service_pb2, person_service_pb2
 from sameas_service.domain import limits
+from sameas_service.domain.accept import Call, accept
+from sameas_service.domain.derive import Rules
 from sameas_service.domain.errors import Reason
+from sameas_service.domain.message import Kind
 from sameas_service.domain.notices import NoticeReason
+from sameas_service.domain.times import EARLIEST
 from sameas_service.server.config import PREFIX, Config
 from sameas_service.servicer.refusals import code_of
+from sameas_service.store.sqlite.database import Database
 from support import demo
 from support.readme import README, number, quoted, section, table
 from support.snippets import READMES, ROOT, Snippet, example, snippets
@@ -33,6 +38,7 @@ EVENTS = b"""\
 {"type":"page","name":"Home","anonymousId":"readme-device","timestamp":"2024-01-02T10:00:00Z"}
 {"type":"identify","userId":"usr_abc123","anonymousId":"readme-device","traits":{"plan":"free"}}
 {"type":"track","event":"Signed Up","userId":"usr_abc123","timestamp":"2024-01-02T10:05:00Z"}
+{"type":"track","event":"Signed Up","userId":"usr_def456","timestamp":"2024-01-02T10:06:00Z"}
 """
 
 
@@ -45,6 +51,15 @@ def commands(code: str) -> list[str]:
 def targets() -> set[str]:
     """The targets of the Makefile."""
     return set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.M))
+
+
+def stopped(directory: Path) -> str:
+    """A data directory that no server has open, with one message."""
+    data = directory / "data"
+    database = Database(data, Rules())
+    database.append([accept(Call(Kind.TRACK, "m", EARLIEST, user_id="u-1", event="e"))])
+    database.close()
+    return str(data)
 
 
 # ---- Snippets -----------------------------------------------------------------------------
@@ -90,7 +105,9 @@ def test_a_shell_snippet_runs(server, snippet: Snippet, tmp_path: Path):
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", "\n".join(run)],
         check=False, cwd=tmp_path, capture_output=True, text=True, timeout=60,
-        env=os.environ | {"PATH": path, "SAMEAS_SERVER": server.target},
+        env=os.environ | {
+            "PATH": path, "SAMEAS_SERVER": server.target, "SAMEAS_DATA": stopped(tmp_path),
+        },
     )  # fmt: skip
 
     assert (done.returncode, done.stderr) == (0, "")
@@ -186,7 +203,7 @@ def test_the_project_structure_names_every_package_of_the_service():
 
 
 def test_the_readme_is_short():
-    assert len(README.read_text().splitlines()) < 250
+    assert len(README.read_text().splitlines()) < 280
 
 
 @pytest.mark.parametrize("file", READMES, ids=lambda file: str(file.relative_to(ROOT)))
