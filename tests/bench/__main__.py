@@ -2,7 +2,7 @@
 
 import sys
 
-from tests.bench import claims, importing, ingest, past, rebuilding, undoing, unary
+from tests.bench import claims, importing, ingest, past, rebuilding, unary, undoing
 from tests.bench.results import report
 
 BENCHES = {

@@ -6,11 +6,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from tests.bench.results import Result, ratio
+
 from sameas_service.domain.derive import Rules
 from sameas_service.domain.message import Kind, Message, position_of
 from sameas_service.store.sqlite.append import append
 from sameas_service.store.sqlite.database import Database
-from tests.bench.results import Result, ratio
 
 MANY, FEW = 1_000_000, 10
 ROUNDS = 200
@@ -27,7 +28,9 @@ def measure(many: int = MANY) -> list[Result]:
             _fill(database, f"{device}-anonymous", size, owner=None)
             _fill(database, f"{device}-owned", size, owner="first")
         results = [
-            ratio(f"{name} on a device with {many:,} events against one with {FEW}", share, most=1.2)
+            ratio(
+                f"{name} on a device with {many:,} events against one with {FEW}", share, most=1.2
+            )
             for name, share in (
                 ("a first claim", _compare(database, "anonymous", many)),
                 ("a switch of users", _compare(database, "owned", many)),

@@ -7,10 +7,10 @@ import uuid
 from collections.abc import Iterator
 
 import orjson
-from sameas import v1
-
-from sameas_service.cli.lines import item_of
 from tests.support.shared import CORPUS
+
+from sameas import v1
+from sameas_service.cli.lines import item_of
 
 
 def items(count: int) -> list[v1.IngestItem]:
@@ -22,7 +22,7 @@ def items(count: int) -> list[v1.IngestItem]:
 
 
 def _lines() -> Iterator[dict[str, object]]:
-    lines = [orjson.loads(line) for line in gzip.open(CORPUS)] if CORPUS.exists() else _made_up()
+    lines = _corpus() if CORPUS.exists() else _made_up()
     for copy in itertools.count():
         for index, line in enumerate(lines):
             renamed = {
@@ -34,6 +34,11 @@ def _lines() -> Iterator[dict[str, object]]:
             yield line | renamed | {"messageId": message_id}
 
 
+def _corpus() -> list[dict[str, object]]:
+    with gzip.open(CORPUS) as file:
+        return [orjson.loads(line) for line in file]
+
+
 def _made_up() -> list[dict[str, object]]:
     """Visits of 500 people: anonymous events, a sign-up, and events with both ids."""
     chance = random.Random(1)
@@ -42,7 +47,8 @@ def _made_up() -> list[dict[str, object]]:
         person = chance.randrange(500)
         ids = {"anonymousId": str(uuid.uuid5(uuid.NAMESPACE_OID, f"device-{person}"))}
         for event in range(9):
-            stamp = f"2024-01-{visit // 144 + 1:02d}T{visit // 6 % 24:02d}:{event + visit % 6 * 10:02d}:00Z"
+            day, hour, minute = visit // 144 + 1, visit // 6 % 24, event + visit % 6 * 10
+            stamp = f"2024-01-{day:02d}T{hour:02d}:{minute:02d}:00Z"
             if event == 5:
                 ids["userId"] = f"usr_{person:06d}"
             kind = {"type": "identify", "traits": {"plan": "free"}} if event == 5 else {

@@ -5,8 +5,8 @@ import sys
 from typing import Any
 
 import grpc
-from sameas import v1
 
+from sameas import v1
 from sameas_service.server.app import IDENTITY, PERSON
 from sameas_service.server.options import OPTIONS
 from sameas_service.servicer.handlers import handler_of

@@ -14,8 +14,9 @@ def measure() -> list[Result]:
     if not CORPUS.exists():
         return []
     with running() as server:
+        command = [sys.executable, "-m", "sameas_service", "import", str(CORPUS)]
         done = subprocess.run(
-            [sys.executable, "-m", "sameas_service", "import", str(CORPUS), "--server", server.target],
+            [*command, "--server", server.target],
             capture_output=True, text=True, check=True,
         )  # fmt: skip
     found = re.search(r"\(([\d,]+) messages/s\)", done.stdout)

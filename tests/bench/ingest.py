@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import grpc
-from sameas import v1
-
-from sameas_service.store.sqlite import schema
-from sameas_service.store.sqlite.connection import open_writer
 from tests.bench import corpus
 from tests.bench.results import Result, ratio
 from tests.support.servers import running
+
+from sameas import v1
+from sameas_service.store.sqlite import schema
+from sameas_service.store.sqlite.connection import open_writer
 
 BATCH = 500
 MESSAGES = 20_000

@@ -5,10 +5,10 @@ from collections.abc import Callable
 
 import grpc
 from google.protobuf.timestamp_pb2 import Timestamp
-from sameas import v1
-
 from tests.bench.results import Result
 from tests.support.servers import running
+
+from sameas import v1
 
 MESSAGES, DEVICES, CALLS = 10_000, 5, 40
 START = 1_700_000_000
@@ -19,15 +19,15 @@ def measure() -> list[Result]:
     with running() as server, grpc.insecure_channel(server.target) as channel:
         identity, person = v1.IdentityServiceStub(channel), v1.PersonServiceStub(channel)
         for at in range(0, MESSAGES, 1_000):
-            identity.Ingest(v1.IngestRequest(items=map(_item, range(at, at + 1_000)), imported=True))
+            identity.Ingest(
+                v1.IngestRequest(items=map(_item, range(at, at + 1_000)), imported=True)
+            )
         key = v1.PersonKey(user_id="user")
         then = Timestamp(seconds=START + MESSAGES)
         device = v1.PersonKey(anonymous_id="device-1")
         calls: dict[str, Callable[[], object]] = {
             "GetPerson": lambda: person.GetPerson(v1.GetPersonRequest(key=key)),
-            "GetPerson as of": lambda: person.GetPerson(
-                v1.GetPersonRequest(key=key, as_of=then)
-            ),
+            "GetPerson as of": lambda: person.GetPerson(v1.GetPersonRequest(key=key, as_of=then)),
             "ListMessages as of": lambda: person.ListMessages(
                 v1.ListMessagesRequest(key=key, as_of=then)
             ),

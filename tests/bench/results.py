@@ -23,7 +23,9 @@ class Result:
     holds: bool | None = None
 
 
-def ratio(name: str, value: float, *, least: float | None = None, most: float | None = None) -> Result:
+def ratio(
+    name: str, value: float, *, least: float | None = None, most: float | None = None
+) -> Result:
     """A ratio with an aim: at least or at most so much."""
     if least is not None:
         return Result(name, value, "ratio", f">= {least}", value >= least)
@@ -42,6 +44,12 @@ def report(results: Sequence[Result]) -> None:
     table = Table("what", "value", "unit", "aim", "holds")
     for one in results:
         holds = "" if one.holds is None else "yes" if one.holds else "NO"
-        table.add_row(one.name, f"{one.value:,.3g}" if abs(one.value) < 100 else f"{one.value:,.0f}", one.unit, one.aim, holds)
+        table.add_row(
+            one.name,
+            f"{one.value:,.3g}" if abs(one.value) < 100 else f"{one.value:,.0f}",
+            one.unit,
+            one.aim,
+            holds,
+        )
     Console(width=120).print(table)
     (ROOT / "bench.json").write_text(json.dumps([asdict(one) for one in results], indent=1) + "\n")

@@ -7,12 +7,12 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
-from sameas import v1
-from sameas.ids import new_message_id
-
 from tests.bench import h2
 from tests.bench.results import Result, ratio
 from tests.support.servers import running
+
+from sameas import v1
+from sameas.ids import new_message_id
 
 CALLS = 4_000
 ROUNDS = 7

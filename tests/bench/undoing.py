@@ -6,12 +6,13 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from tests.bench.results import Result, ratio
+
 from sameas_service.domain.accept import Call, accept
 from sameas_service.domain.derive import Rules
 from sameas_service.domain.message import Kind, Message
 from sameas_service.store.sqlite.append import append
 from sameas_service.store.sqlite.database import Database
-from tests.bench.results import Result, ratio
 
 MANY, FEW = 1_000_000, 10
 ROUNDS = 100
@@ -29,7 +30,9 @@ def measure(many: int = MANY) -> list[Result]:
         for size, name in ((FEW, "few"), (many, "many")):
             _fill(database, name, size)
         results = [
-            ratio(f"{what} on a person with {many:,} messages against one with {FEW}", share, most=1.5)
+            ratio(
+                f"{what} on a person with {many:,} messages against one with {FEW}", share, most=1.5
+            )
             for what, share in (
                 ("Merge", _compare(database, _merge)),
                 ("Unlink of a device", _compare(database, _unlink_device)),

@@ -36,9 +36,7 @@ def sent_ids(identity):
 
 
 @pytest.mark.parametrize("compress", [bytes, gzip.compress])
-def test_every_line_is_sent_once_in_order_and_marked_as_imported(
-    sameas, identity, file, compress
-):
+def test_every_line_is_sent_once_in_order_and_marked_as_imported(sameas, identity, file, compress):
     path = file([track(n) for n in range(1_203)], compress=compress)
 
     result = sameas("import", path)
@@ -72,12 +70,8 @@ def test_a_second_run_counts_nothing_twice(sameas, identity, file):
     assert len(identity.taken) == 3
 
 
-def test_bad_lines_are_told_by_number_reason_and_field_and_the_rest_is_kept(
-    sameas, identity, file
-):
-    path = file(
-        [track(1), "not json", "", track(4, userId="null"), track(5), track(6, userId=7)]
-    )
+def test_bad_lines_are_told_by_number_reason_and_field_and_the_rest_is_kept(sameas, identity, file):
+    path = file([track(1), "not json", "", track(4, userId="null"), track(5), track(6, userId=7)])
 
     result = sameas("import", path)
 
@@ -107,9 +101,7 @@ def test_an_empty_file_is_imported(sameas, file):
     assert result.stdout.startswith("0 accepted, 0 duplicates, 0 refused")
 
 
-def test_a_hundred_bad_lines_are_printed_and_all_are_counted_and_written(
-    sameas, file, tmp_path
-):
+def test_a_hundred_bad_lines_are_printed_and_all_are_counted_and_written(sameas, file, tmp_path):
     errors = tmp_path / "errors.jsonl"
     path = file(["x"] * 120 + [track(1, userId="null")])
 

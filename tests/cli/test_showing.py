@@ -101,9 +101,7 @@ def test_a_person_is_printed_as_json(sameas, known):
         ("p-1", ["user_id", "anonymous_id", "person_id"]),
     ],
 )
-def test_an_id_is_tried_as_user_then_as_anonymous_then_as_person(
-    sameas, known, identifier, tried
-):
+def test_an_id_is_tried_as_user_then_as_anonymous_then_as_person(sameas, known, identifier, tried):
     result = sameas("person", identifier)
 
     assert result.exit_code == 0

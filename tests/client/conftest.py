@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Iterator
 from concurrent import futures
 from dataclasses import dataclass, field
+from operator import attrgetter
 from types import SimpleNamespace
 from typing import Any
 
@@ -102,6 +103,15 @@ class FakeService(identity_grpc.IdentityServiceServicer, person_grpc.PersonServi
     def UpdateProfile(self, request, context):  # noqa: N802
         return self._write(request, context, v1.UpdateProfileResponse)
 
+    def Merge(self, request, context):  # noqa: N802
+        return self._write(request, context, v1.MergeResponse)
+
+    def Unlink(self, request, context):  # noqa: N802
+        return self._write(request, context, v1.UnlinkResponse)
+
+    def WatchChanges(self, request, context):  # noqa: N802
+        yield from self._answer(request, context, list)
+
     def Ingest(self, request, context):  # noqa: N802
         return self._answer(request, context, lambda: self._ingest(request))
 
@@ -114,6 +124,9 @@ class FakeService(identity_grpc.IdentityServiceServicer, person_grpc.PersonServi
 
     def ListMessages(self, request, context):  # noqa: N802
         return self._answer(request, context, v1.ListMessagesResponse)
+
+    def Explain(self, request, context):  # noqa: N802
+        return self._answer(request, context, v1.ExplainResponse)
 
     def _ingest(self, request: v1.IngestRequest) -> v1.IngestResponse:
         return v1.IngestResponse(results=[self._result(item) for item in request.items])
@@ -184,8 +197,8 @@ class Awaited:
         self.client = client
 
     async def __call__(self, name: str, *args: Any, **kwargs: Any) -> Any:
-        result = getattr(self.client, name)(*args, **kwargs)
-        if name == "messages":
+        result = attrgetter(name)(self.client)(*args, **kwargs)
+        if name in ("messages", "watch_changes"):
             if isinstance(self.client, Client):
                 return list(result)
             return [message async for message in result]

@@ -6,9 +6,6 @@ from pathlib import Path
 
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
-from support.deliveries import EXAMPLES
-from support.histories import GAP, calls, histories
-from support.worlds import expected_dump
 
 from sameas_service.domain.accept import accept
 from sameas_service.domain.changes import ChangeKind
@@ -16,6 +13,9 @@ from sameas_service.domain.derive import Rules
 from sameas_service.domain.errors import Refused
 from sameas_service.domain.message import Message
 from sameas_service.store.sqlite.database import Database
+from support.deliveries import EXAMPLES
+from support.histories import GAP, calls, histories
+from support.worlds import expected_dump
 
 RULES = Rules(session_gap=GAP)
 

@@ -5,13 +5,13 @@ from pathlib import Path
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from support.deliveries import EXAMPLES, deliver
-from support.histories import GAP, T0, devices, histories, users
-from support.worlds import expected_dump
 
 from sameas_service.domain.accept import Call, accept
 from sameas_service.domain.derive import Rules, pair_of
 from sameas_service.domain.message import Kind, Message
+from support.deliveries import EXAMPLES, deliver
+from support.histories import GAP, T0, devices, histories, users
+from support.worlds import expected_dump
 
 NOW = T0 + 10**12
 RULES = Rules(session_gap=GAP)

@@ -278,7 +278,7 @@ class Receipt(_message.Message):
     """What the message did. For a duplicate, what it did the first time."""
     person_id: _builtins.str
     """The person that the message belongs to now (a UUID). For `Reset`, the person whose
-    use of the device it ended. Empty for an unlink, which belongs to nobody.
+    use of the device it ended. For an unlink, which belongs to nobody, that of its user.
     """
     duplicate: _builtins.bool
     """True if this message id was accepted before, with the same content: nothing was

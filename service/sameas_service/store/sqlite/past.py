@@ -50,8 +50,9 @@ _ENDS = """
     )
 """
 # CROSS JOIN has SQLite begin with what is asked for: left to itself it may begin with the
-# ledger's links or claims, all of them. INDEXED BY makes it an error should an index be gone; the plus takes a column's
-# type away, which keeps SQLite from comparing it with an index of an expression.
+# ledger's links or claims, all of them. INDEXED BY makes it an error should an index be gone.
+# The plus takes a column's type away, with which SQLite would not look into an index of an
+# expression.
 
 # Users that any link ever joined to these, struck or not.
 _LINKED = """
