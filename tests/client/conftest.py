@@ -61,6 +61,7 @@ class FakeService(identity_grpc.IdentityServiceServicer, person_grpc.PersonServi
         self.kept: dict[str, Any] = {}
         self.gate = threading.Event()
         self.gate.set()
+        self.stream_ended = threading.Event()
 
     def _answer(self, request: Any, context: grpc.ServicerContext, right: Any) -> Any:
         self.requests.append(request)
@@ -110,6 +111,7 @@ class FakeService(identity_grpc.IdentityServiceServicer, person_grpc.PersonServi
         return self._write(request, context, v1.UnlinkResponse)
 
     def WatchChanges(self, request, context):  # noqa: N802
+        context.add_callback(self.stream_ended.set)
         yield from self._answer(request, context, list)
 
     def Ingest(self, request, context):  # noqa: N802

@@ -1,5 +1,6 @@
 """Merge, unlink, previews and the log of changes, by both clients."""
 
+import asyncio
 import threading
 import time
 
@@ -225,6 +226,27 @@ async def test_following_asks_for_more_and_a_timeout_is_for_the_whole(run, servi
     assert 55 < service.seconds_left[0] <= 60.1
 
 
+@pytest.mark.parametrize("kind", ["sync", "aio"])
+async def test_leaving_the_loop_ends_the_call_while_the_client_goes_on(service, target, kind):
+    def endless():
+        yield response_of("1")
+        service.stream_ended.wait(20)
+
+    service.answers.append(endless())
+    if kind == "sync":
+        with Client(target) as client:
+            changes = client.watch_changes(follow=True)
+            assert next(changes).cursor == "1"
+            changes.close()
+            assert service.stream_ended.wait(5)
+    else:
+        async with AsyncClient(target) as client:
+            changes = client.watch_changes(follow=True)
+            assert (await anext(changes)).cursor == "1"
+            await changes.aclose()
+            assert await asyncio.to_thread(service.stream_ended.wait, 5)
+
+
 async def test_a_stream_that_fails_raises_behind_what_it_gave(run, service, failure):
     service.answers.append(failure(grpc.StatusCode.INVALID_ARGUMENT, "PAGE_TOKEN_INVALID"))
 
@@ -357,8 +379,6 @@ def test_a_call_that_its_caller_cancelled_is_not_repeated(service, client):
 
 
 async def test_a_call_that_its_task_cancelled_is_not_repeated(service, aio_client):
-    import asyncio
-
     service.gate.clear()
     task = asyncio.create_task(aio_client.track("E", user_id="u-1"))
     await asyncio.to_thread(wait_for, service, 1)

@@ -51,7 +51,7 @@ def tangled(kind: Kind, number: int, time: int, device: int, users: tuple[int, i
     """A message that is about who is who and nothing else."""
     user, source = f"u{users[0]}", f"u{users[1]}"
     ids = {"user_id": user, "anonymous_id": f"d{device}"}
-    if kind is Kind.RESET:
+    if kind in (Kind.RESET, Kind.PAGE):
         ids = {"anonymous_id": f"d{device}"}
     if kind is Kind.MERGE or (kind is Kind.UNLINK and number % 2):
         ids = {"user_id": user, "previous_user_id": source}
@@ -71,7 +71,9 @@ def tangled(kind: Kind, number: int, time: int, device: int, users: tuple[int, i
 @st.composite
 def tangles(draw: st.DrawFn) -> tuple[list[Message], list[list[Message]], list[bool], int]:
     """Many claims, links, resets and unlinks among few ids, in the form of a delivery."""
-    kinds = st.sampled_from([*[Kind.TRACK] * 5, *[Kind.MERGE] * 4, Kind.RESET, Kind.UNLINK])
+    kinds = st.sampled_from(
+        [*[Kind.TRACK] * 5, *[Kind.MERGE] * 4, Kind.PAGE, Kind.RESET, Kind.UNLINK]
+    )
     pairs = st.tuples(st.integers(1, 3), st.integers(1, 3))
     shapes = st.tuples(kinds, st.integers(0, 19), st.integers(1, 2), pairs)
     drawn = draw(st.lists(shapes, min_size=6, max_size=20))
