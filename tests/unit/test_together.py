@@ -49,6 +49,12 @@ async def together(work: Work):
     await made.close()
 
 
+async def within(*tasks: asyncio.Task, return_exceptions: bool = False) -> list:
+    """The answers, which must come soon."""
+    waiting = asyncio.gather(*tasks, return_exceptions=return_exceptions)
+    return await asyncio.wait_for(waiting, SECONDS)
+
+
 async def held(together: Together, work: Work, *items: int, weight: int = 1) -> list[asyncio.Task]:
     """Calls that wait while a first one, of the item 0, is under way."""
     work.gate.clear()
@@ -69,7 +75,7 @@ async def test_calls_that_wait_together_share_one_piece_of_work(together, work) 
 
     work.gate.set()
 
-    assert await asyncio.gather(*tasks) == [0, 2, 4, 6]
+    assert await within(*tasks) == [0, 2, 4, 6]
     assert work.groups == [[0], [1, 2, 3]]
 
 
@@ -77,7 +83,7 @@ async def test_a_group_ends_with_the_call_that_makes_it_heavy_enough(together, w
     tasks = await held(together, work, 1, 2, 3, 4, 5, weight=4)
 
     work.gate.set()
-    await asyncio.gather(*tasks)
+    await within(*tasks)
 
     assert work.groups == [[0], [1, 2, 3], [4, 5]]
 
@@ -92,7 +98,7 @@ async def test_the_work_of_a_cancelled_caller_is_done_and_the_others_answered(
         await two
     work.gate.set()
 
-    assert await asyncio.gather(first, one, three) == [0, 2, 6]
+    assert await within(first, one, three) == [0, 2, 6]
     assert work.groups == [[0], [1, 2, 3]]
 
 
@@ -100,7 +106,7 @@ async def test_an_error_of_one_item_reaches_its_caller_alone(together, work) -> 
     tasks = await held(together, work, 1, -2, 3)
 
     work.gate.set()
-    answers = await asyncio.gather(*tasks, return_exceptions=True)
+    answers = await within(*tasks, return_exceptions=True)
 
     assert [repr(answer) for answer in answers] == ["0", "2", "KeyError(-2)", "6"]
 
@@ -109,7 +115,7 @@ async def test_an_error_of_the_work_reaches_its_whole_group_and_no_other(togethe
     tasks = await held(together, work, 1, 13)
 
     work.gate.set()
-    answers = await asyncio.gather(*tasks, return_exceptions=True)
+    answers = await within(*tasks, return_exceptions=True)
 
     assert answers[0] == 0
     assert [repr(answer) for answer in answers[1:]] == ["ValueError('thirteen')"] * 2
@@ -127,7 +133,7 @@ async def test_close_answers_what_waits_and_refuses_what_comes_later(together, w
     await closing
 
     assert caught.value.reason is Reason.SERVER_STOPPING
-    assert await asyncio.gather(*tasks) == [0, 2, 4]
+    assert await within(*tasks) == [0, 2, 4]
     assert work.groups == [[0], [1, 2]]
 
 

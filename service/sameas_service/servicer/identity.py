@@ -93,13 +93,20 @@ class IdentityServicer:
         return response
 
     async def _chain(self, unlink: Message) -> list[v1.ExplainStep]:
-        """What joins the pair of an unlink all the same."""
+        """What joins the pair of an unlink all the same; nothing where they are apart."""
         if unlink.device is None:
             other = PersonKey("user", unlink.source or "")
         else:
             other = PersonKey("anonymous", unlink.device)
-        explanation = await self._store.explain(other, PersonKey("user", unlink.user or ""))
-        return list(explanation_of(explanation).chain)
+        user = PersonKey("user", unlink.user or "")
+        first, second = await self._store.persons([other, user])
+        if first is None or second is None or first.person_id != second.person_id:
+            return []
+        try:
+            return list(explanation_of(await self._store.explain(other, user)).chain)
+        except Refused:
+            # Too many messages to explain: the unlink was taken all the same.
+            return []
 
     async def Ingest(self, request: v1.IngestRequest, _: Context) -> v1.IngestResponse:  # noqa: N802
         """See the protos."""
