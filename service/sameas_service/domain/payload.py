@@ -63,14 +63,14 @@ def checked_object(value: Json, field: str) -> str:
         raise Refused(Reason.JSON_INVALID, f"{field} must be a JSON object", field=field)
     text = canonical(normalised(value, field))
     if len(text) * 4 > PAYLOAD_BYTES_MAX and len(text.encode()) > PAYLOAD_BYTES_MAX:
-        raise _too_large(field)
+        raise too_large(field)
     return text
 
 
 def load(text: str, field: str) -> Json:
     """The value of a JSON text from outside."""
     if len(text) > PAYLOAD_TEXT_BYTES_MAX:
-        raise _too_large(field)
+        raise too_large(field)
     try:
         return orjson.loads(text)
     except orjson.JSONDecodeError:
@@ -85,14 +85,14 @@ def normalised(value: Json, field: str, depth: int = 1) -> Json:
     kind = type(value)
     if kind is dict or kind is list:
         if depth > PAYLOAD_DEPTH_MAX:
-            raise _too_deep(field)
+            raise too_deep(field)
         for key, item in value.items() if kind is dict else enumerate(value):
             if type(item) not in _PLAIN:
                 value[key] = normalised(item, field, depth + 1)
     elif kind is float:
         return _number(value, field)
     elif kind is int and not -INTEGER_MAX <= value <= INTEGER_MAX:
-        raise _integer_too_large(field)
+        raise _integertoo_large(field)
     return value
 
 
@@ -105,7 +105,7 @@ def _number(value: float, field: str) -> int | float:
     if not value.is_integer():
         return value
     if abs(value) > INTEGER_MAX:
-        raise _integer_too_large(field)
+        raise _integertoo_large(field)
     return int(value)
 
 
@@ -122,7 +122,7 @@ def _not_json(text: str, field: str) -> Refused:
         value = json.loads(text, parse_constant=note, parse_float=note, parse_int=note)
         normalised(value, field)
     except RecursionError:
-        return _too_deep(field)
+        return too_deep(field)
     except Refused as refused:
         return refused
     except ValueError:
@@ -132,7 +132,8 @@ def _not_json(text: str, field: str) -> Refused:
     return Refused(Reason.JSON_INVALID, f"{field} is not JSON", field=field)
 
 
-def _too_large(field: str) -> Refused:
+def too_large(field: str) -> Refused:
+    """The refusal of more than 32 KiB."""
     return Refused(
         Reason.PAYLOAD_TOO_LARGE,
         f"{field} has more than {PAYLOAD_BYTES_MAX} bytes as JSON",
@@ -141,7 +142,8 @@ def _too_large(field: str) -> Refused:
     )
 
 
-def _too_deep(field: str) -> Refused:
+def too_deep(field: str) -> Refused:
+    """The refusal of more than 16 levels."""
     return Refused(
         Reason.PAYLOAD_TOO_DEEP,
         f"{field} is nested deeper than {PAYLOAD_DEPTH_MAX}",
@@ -150,7 +152,7 @@ def _too_deep(field: str) -> Refused:
     )
 
 
-def _integer_too_large(field: str) -> Refused:
+def _integertoo_large(field: str) -> Refused:
     return Refused(
         Reason.INTEGER_TOO_LARGE,
         f"{field} has a whole number beyond 2^53, which readers of JSON round",

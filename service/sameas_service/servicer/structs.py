@@ -5,7 +5,6 @@ from typing import Any
 from google.protobuf import struct_pb2
 
 from sameas_service.domain import payload
-from sameas_service.domain.errors import Reason, Refused
 from sameas_service.domain.limits import PAYLOAD_BYTES_MAX, PAYLOAD_DEPTH_MAX
 from sameas_service.domain.payload import Json
 
@@ -25,12 +24,7 @@ def text_of(struct: struct_pb2.Struct, field: str) -> str:
 def value_of(struct: struct_pb2.Struct, field: str) -> dict[str, Json]:
     """A Struct as a value. Its numbers are all doubles; whole ones become integers later."""
     if struct.ByteSize() > STRUCT_BYTES_MAX:
-        raise Refused(
-            Reason.PAYLOAD_TOO_LARGE,
-            f"{field} has more than {PAYLOAD_BYTES_MAX} bytes as JSON",
-            field=field,
-            metadata={"max_bytes": str(PAYLOAD_BYTES_MAX)},
-        )
+        raise payload.too_large(field)
     return _object(struct, field, 1)
 
 
@@ -66,9 +60,4 @@ def _list(value: struct_pb2.ListValue, field: str, depth: int) -> Json:
 
 def _check_depth(field: str, depth: int) -> None:
     if depth > PAYLOAD_DEPTH_MAX:
-        raise Refused(
-            Reason.PAYLOAD_TOO_DEEP,
-            f"{field} is nested deeper than {PAYLOAD_DEPTH_MAX}",
-            field=field,
-            metadata={"max_depth": str(PAYLOAD_DEPTH_MAX)},
-        )
+        raise payload.too_deep(field)
