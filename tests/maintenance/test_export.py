@@ -267,12 +267,11 @@ def test_ids_say_whose_they_are_and_when(tmp_path, data, sameas):
 @given(st.data(), histories(max_size=30))
 def test_a_join_by_id_and_time_attributes_as_the_service_does(data, history):
     """As far as messages of one device differ in time: a stretch starts with a message."""
-    times = {(m.device, m.event_time) for m in history}
-    if len(times) < len(history):
-        history = [
-            m._replace(position=m.position._replace(at=m.position.at + 2 * index))
-            for index, m in enumerate(history)
-        ]
+    history = [
+        m._replace(position=m.position._replace(at=m.position.at + 2 * rank))
+        for rank, m in enumerate(sorted(history, key=lambda m: m.position))
+    ]
+    assert len({m.event_time for m in history}) == len(history)
     with tempfile.TemporaryDirectory(dir="/dev/shm") as directory:
         database = Database(Path(directory), Rules(session_gap=GAP))
         database.append(history)
