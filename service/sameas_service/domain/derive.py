@@ -111,9 +111,14 @@ def pair_of(message: Message) -> Pair | None:
     if message.user is None:
         return None
     if message.source is not None:
-        first, second = sorted((message.source, message.user))
-        return ("users", first, second)
+        return users_pair(message.source, message.user)
     return None if message.device is None else ("device", message.device, message.user)
+
+
+def users_pair(first: str, second: str) -> Pair:
+    """The pair of two users, whichever of them a link or unlink names first."""
+    low, high = sorted((first, second))
+    return ("users", low, high)
 
 
 def strikes(messages: Iterable[Message]) -> dict[Pair, int]:

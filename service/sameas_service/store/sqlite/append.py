@@ -138,7 +138,7 @@ class _Group:
             self._rows.keep_apart(verdict, source, target)
             return set()
         members = self._users.members(source, target)
-        before = {user.id: self._users.person_id(user.id) for user in members}
+        before = self._users.person_ids(members)
         self._users.link(message.position, source, target)
         changed = self._users.refold(members)
         self._changes.relinked(message.message_id, before, ChangeKind.JOINED)

@@ -8,7 +8,7 @@ import sqlite3
 from collections.abc import Collection
 
 from sameas_service.domain.changes import ChangeKind
-from sameas_service.domain.derive import Pair, is_struck, pair_of
+from sameas_service.domain.derive import Pair, is_struck, pair_of, users_pair
 from sameas_service.domain.message import Message, Position, position_of
 from sameas_service.domain.receipt import Outcome
 from sameas_service.resolver.timeline import Device, Row, strike
@@ -80,7 +80,7 @@ class Unlinking:
         """Reads the unlinks that name one of these users."""
         found = one(self._connection, _LOAD, self._workspace.id, as_json(list(names)))
         for device, user, source, upto in found:
-            pair = ("device", device, user) if source is None else _users_pair(user, source)
+            pair = ("device", device, user) if source is None else users_pair(user, source)
             self._upto[pair] = max(upto, self._upto.get(pair, upto))
 
     @property
@@ -106,7 +106,9 @@ class Unlinking:
         pair = pair_of(unlink)
         assert pair is not None, "an unlink names a pair"
         verdict = Verdict(unlink, self._users.id_of(unlink.user) or 0)
-        self._connection.execute(_INSERT, (self._workspace.id, *_row(unlink)))
+        names = (unlink.device, unlink.user, unlink.source)
+        row = (self._workspace.id, unlink.message_id, *names, unlink.event_time)
+        self._connection.execute(_INSERT, row)
         if unlink.event_time > self._upto.get(pair, 0):
             self._upto[pair] = unlink.event_time
             parted = self._part_users(unlink) if unlink.source else self._part_device(unlink)
@@ -184,7 +186,7 @@ class Unlinking:
         if not links:
             return False
         members = self._users.members(first, second)
-        before = {user.id: self._users.person_id(user.id) for user in members}
+        before = self._users.person_ids(members)
         self._rows.flush()
         self._connection.execute(_DELETE_LINKS, bound)
         self._connection.execute(
@@ -203,14 +205,3 @@ class Unlinking:
                 self._users.set_named(user, named=False)
                 self._changes.gone(message_id, user, before[user])
         self._users.flush()
-
-
-def _users_pair(first: str, second: str) -> Pair:
-    low, high = sorted((first, second))
-    return ("users", low, high)
-
-
-def _row(unlink: Message) -> tuple[str, str | None, str | None, str | None, int]:
-    """An unlink as a row; of two users, the smaller one comes first."""
-    user, source = unlink.user, unlink.source
-    return (unlink.message_id, unlink.device, user, source, unlink.event_time)

@@ -110,6 +110,10 @@ class Users:
         canonical = self.by_id[self.by_id[user].canonical]
         return person_ids.of_user(self._workspace_name, canonical.name)
 
+    def person_ids(self, users: Iterable[User]) -> dict[int, str]:
+        """The ids of users' persons as they are now, by the users' surrogates."""
+        return {user.id: self.person_id(user.id) for user in users}
+
     def former_person_id(self, user: int) -> str:
         """The id that the person of a user had while that user was canonical."""
         return person_ids.of_user(self._workspace_name, self.by_id[user].name)
