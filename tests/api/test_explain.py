@@ -2,20 +2,13 @@
 
 import time
 
-import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from sameas import v1
-from support.api import SECONDS, Api, connected, refused
+from support.api import SECONDS, Api, refused
 
 NOON = 1_750_000_000
 REASON = v1.SeparationReason
-
-
-@pytest.fixture(scope="module")
-def api(server):
-    with connected(server.target) as api:
-        yield api
 
 
 def at(seconds: float) -> Timestamp:

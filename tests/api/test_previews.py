@@ -9,16 +9,10 @@ import grpc
 import pytest
 
 from sameas import v1
-from support.api import SECONDS, Api, at, connected, item_of, refusal_of_item, refused
+from support.api import SECONDS, Api, at, item_of, refusal_of_item, refused
 from support.changes import everything, last_cursor, watched
 
 COUNT = itertools.count()
-
-
-@pytest.fixture(scope="module")
-def api(server):
-    with connected(server.target) as api:
-        yield api
 
 
 @pytest.fixture

@@ -17,12 +17,6 @@ STRUCT = v1.PayloadForm.PAYLOAD_FORM_STRUCT
 NOON = 1_750_000_000
 
 
-@pytest.fixture(scope="module")
-def api(server):
-    with connected(server.target) as api:
-        yield api
-
-
 def at(seconds: float) -> Timestamp:
     micros = round((NOON + seconds) * 1_000_000)
     return Timestamp(seconds=micros // 1_000_000, nanos=micros % 1_000_000 * 1_000)

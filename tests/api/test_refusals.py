@@ -5,7 +5,7 @@ import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from sameas import v1
-from support.api import Api, connected, refusal_of_item, refused
+from support.api import Api, refusal_of_item, refused
 from support.bad_calls import (
     BAD_CALLS,
     DEVICE,
@@ -46,12 +46,6 @@ SOMEBODY = [
     "nullable", "ident", "0a", "-2", "00000000-0000-0000-0000-000000000001", "anonymous-1", "O",
     "truest", "[0]", "{1}", "'", "n", "1", "noneother", "guest@example.com", "null null", "名無し",
 ]  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def api(server):
-    with connected(server.target) as api:
-        yield api
 
 
 @pytest.fixture(scope="module")

@@ -5,17 +5,11 @@ import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from sameas import v1
-from support.api import Api, at, connected, refusal_of_item, refused
+from support.api import Api, at, refusal_of_item, refused
 from support.bad_calls import struct
 
 NOON = Timestamp(seconds=1_750_000_000, nanos=123_456_000)
 KIND = v1.MessageKind
-
-
-@pytest.fixture(scope="module")
-def api(server):
-    with connected(server.target) as api:
-        yield api
 
 
 def track(**fields) -> v1.TrackRequest:

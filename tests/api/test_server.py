@@ -25,12 +25,6 @@ SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 
 
-@pytest.fixture(scope="module")
-def api(server):
-    with connected(server.target) as api:
-        yield api
-
-
 def batch(*ids: str) -> v1.IngestStreamRequest:
     request = v1.IngestStreamRequest()
     for message_id in ids:

@@ -11,17 +11,11 @@ import pytest
 from sameas import v1
 from sameas_service.server.app import App
 from sameas_service.server.config import Config
-from support.api import Api, connected, refusal_of_item
+from support.api import Api, refusal_of_item
 
 MIB = 1_024 * 1_024
 WRITES_MAX = 400
 """Batches that a server which never stops reading would take."""
-
-
-@pytest.fixture(scope="module")
-def api(server):
-    with connected(server.target) as api:
-        yield api
 
 
 def batch(*ids: str, user: str = "u", padding: int = 0) -> v1.IngestStreamRequest:

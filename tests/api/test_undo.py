@@ -12,17 +12,11 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from sameas import v1
 from sameas_service.store.sqlite import ledger
 from sameas_service.store.sqlite.connection import open_reader
-from support.api import SECONDS, Api, at, connected, refused
+from support.api import SECONDS, Api, at, refused
 from support.changes import name_of
 
 OUTCOME = v1.Outcome
 COUNT = itertools.count()
-
-
-@pytest.fixture(scope="module")
-def api(server):
-    with connected(server.target) as api:
-        yield api
 
 
 @pytest.fixture

@@ -23,12 +23,6 @@ SOON = 3.0
 """Seconds within which a follower must have heard, and a server with followers have stopped."""
 
 
-@pytest.fixture(scope="module")
-def api(server):
-    with connected(server.target) as api:
-        yield api
-
-
 def follow(api: Api, cursor: str = "") -> Any:
     """A call that waits for more."""
     return api.persons.WatchChanges(v1.WatchChangesRequest(cursor=cursor), timeout=60)

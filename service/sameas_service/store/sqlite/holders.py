@@ -23,7 +23,6 @@ def _row_at(column: str, device: str, at: str, id_: str) -> str:
 
 
 _FIRST_OWNER = _row_at("owner", "device.id", "person.start_at", "person.start_id")
-_CANONICAL = "json_array(canonical.id, canonical.name)"
 _RESOLVE = f"""
     WITH wanted AS (
         SELECT key AS k, value ->> 0 AS by, value ->> 1 AS id FROM json_each(?2)
