@@ -44,6 +44,26 @@ def test_a_person_is_found_by_user_device_and_person_id(api: Api) -> None:
     assert people[0].traits_json == '{"plan":"pro"}'
 
 
+def test_the_receipts_of_a_batch_name_whom_a_reader_finds_behind_it(api: Api) -> None:
+    api.send(track("rb0", 1_000, anonymous_id="rb-d2", user_id="rb-u2"))
+
+    results = api.ingest(
+        track("rb1", 0, anonymous_id="rb-d1"),
+        v1.IdentifyRequest(
+            message_id="rb2", anonymous_id="rb-d1", user_id="rb-u1", timestamp=at(10)
+        ),
+        track("rb3", 100, anonymous_id="rb-d2"),
+        v1.ResetRequest(message_id="rb4", anonymous_id="rb-d2", timestamp=at(200)),
+    )
+
+    first, second, third, last = (result.receipt.person_id for result in results)
+    owner = api.person(user_id="rb-u1")
+    assert first == second == owner.person_id
+    assert third == last
+    listed = {message.message_id for message in api.timeline(person_id=third)}
+    assert listed == {"rb3", "rb4"}
+
+
 def test_every_person_id_that_was_handed_out_goes_on_resolving(api: Api) -> None:
     handed_out = [
         api.send(track("h1", 0, anonymous_id="old-d1")).person_id,

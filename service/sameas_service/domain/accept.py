@@ -4,6 +4,7 @@ It depends on the message alone, never on what was accepted before, so that orde
 matter.
 """
 
+from functools import lru_cache
 from typing import NamedTuple
 
 from sameas_service.domain import ids, notices, payload
@@ -75,15 +76,22 @@ _Parts = tuple[str | None, str | None, str | None, str]
 def _event(call: Call, _: list[notices.Notice]) -> _Parts:
     if not call.event and call.kind in (Kind.TRACK, Kind.GROUP):
         raise Refused(Reason.EVENT_REQUIRED, "event is empty", field="event")
-    if len(call.event) * 4 > EVENT_BYTES_MAX and len(call.event.encode()) > EVENT_BYTES_MAX:
+    _check_event(call.event)
+    device, user = _either(call)
+    return device, user, None, payload.checked_text(call.payload, "properties")
+
+
+@lru_cache(maxsize=1_024)
+def _check_event(event: str) -> None:
+    """Refuses a name that is too long or has a control character; cached, since names repeat."""
+    if len(event) * 4 > EVENT_BYTES_MAX and len(event.encode()) > EVENT_BYTES_MAX:
         raise Refused(
             Reason.EVENT_TOO_LONG,
             f"event has more than {EVENT_BYTES_MAX} bytes",
             field="event",
             metadata={"max_bytes": str(EVENT_BYTES_MAX)},
         )
-    ids.check_no_control(call.event, "event")
-    return *_either(call), None, payload.checked_text(call.payload, "properties")
+    ids.check_no_control(event, "event")
 
 
 def _identify(call: Call, _: list[notices.Notice]) -> _Parts:

@@ -46,7 +46,8 @@ def parse_operations(kind: Kind, text: str) -> list[Operation]:
     return [
         Operation(action, trait, operand)
         for key, action in ACTIONS.items()
-        for trait, operand in _pairs(body.get(key, ()))
+        if key in body
+        for trait, operand in _pairs(body[key])
     ]
 
 

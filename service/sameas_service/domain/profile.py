@@ -155,7 +155,7 @@ def rounded(value: Any) -> Json:
     """A value as JSON. A sum is rounded to the nearest double, here and nowhere else."""
     if type(value) is int and abs(value) <= INTEGER_MAX:
         return value
-    if type(value) is int or isinstance(value, Fraction):
+    if type(value) is int or type(value) is Fraction:
         try:
             number = float(value)
         except OverflowError:
@@ -166,7 +166,7 @@ def rounded(value: Any) -> Json:
 
 
 def _is_number(value: Any) -> bool:
-    return type(value) in (int, float) or isinstance(value, Fraction)
+    return type(value) in (int, float) or type(value) is Fraction
 
 
 def _is_summable(value: Any) -> bool:

@@ -45,11 +45,11 @@ def item_message(item: v1.IngestItem, how: Receiving) -> Message:
     name = item.WhichOneof("call")
     if name is None:
         raise Refused(Reason.CALL_REQUIRED, "the item has no call in it", field="call")
-    if item.HasField("received_at") and how.imported:
+    if not how.imported and name in ("merge", "unlink"):
+        raise Refused(Reason.CALL_REQUIRED, "merges and unlinks stand in imports only", field=name)
+    if how.imported and item.HasField("received_at"):
         received_at = microseconds(item.received_at, "received_at")
         how = how._replace(received_at=received_at or how.received_at)
-    if name in ("merge", "unlink") and not how.imported:
-        raise Refused(Reason.CALL_REQUIRED, "merges and unlinks stand in imports only", field=name)
     call = getattr(item, name)
     if call.validate_only:
         # Kept all the same it would be a trap, and left out its receipt would be a lie.
@@ -59,7 +59,7 @@ def item_message(item: v1.IngestItem, how: Receiving) -> Message:
             field="validate_only",
         )
     message = message_of(call, how)
-    if item.HasField("original_timestamp") and how.imported:
+    if how.imported and item.HasField("original_timestamp"):
         client_time = microseconds(item.original_timestamp, "original_timestamp")
         message = message._replace(client_time=client_time)
     return message

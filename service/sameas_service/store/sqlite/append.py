@@ -5,7 +5,7 @@ group: beside a busy event loop each statement is a fight for the interpreter's 
 """
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from operator import attrgetter
 
 from sameas_service.domain import notices
@@ -16,6 +16,7 @@ from sameas_service.domain.receipt import Outcome, Receipt
 from sameas_service.store.sqlite import ledger
 from sameas_service.store.sqlite.changes import ChangeLog
 from sameas_service.store.sqlite.holders import persons_of_messages
+from sameas_service.store.sqlite.opening import Opening, device_names, look, user_names
 from sameas_service.store.sqlite.profiling import Profiling
 from sameas_service.store.sqlite.rows import Rows
 from sameas_service.store.sqlite.subject import Subject, Verdict, Workspace, person_id
@@ -31,20 +32,22 @@ def append(
 
     May be run again after a rollback: it keeps nothing outside the database.
     """
-    fresh, repeats = _sort_out(connection, workspace, messages)
-    receipts = _Group(connection, workspace).append(list(fresh.values())) if fresh else []
+    found = look(connection, workspace.id, messages)
+    fresh, repeats = _sort_out(messages, found.known_ids)
+    receipts = _Group(connection, workspace, found).append(list(fresh.values())) if fresh else []
     answers: dict[int, Receipt | Refused] = dict(zip(fresh, receipts, strict=True))
     answers |= _repeated(connection, workspace, repeats)
     return [answers[index] for index in range(len(messages))]
 
 
 def _sort_out(
-    connection: sqlite3.Connection, workspace: Workspace, messages: Sequence[Message]
+    messages: Sequence[Message], known: set[str]
 ) -> tuple[dict[int, Message], dict[int, Message]]:
     """Messages with new ids, and those whose id was used before, here or in the ledger; by
     their index.
     """
-    known = ledger.known_ids(connection, workspace.id, {m.message_id for m in messages})
+    if not known and len({m.position.message_id for m in messages}) == len(messages):
+        return dict(enumerate(messages)), {}
     fresh: dict[int, Message] = {}
     repeats: dict[int, Message] = {}
     for index, message in enumerate(messages):
@@ -56,15 +59,17 @@ def _sort_out(
 class _Group:
     """New messages of one workspace, on their way into the ledger."""
 
-    def __init__(self, connection: sqlite3.Connection, workspace: Workspace) -> None:
+    def __init__(
+        self, connection: sqlite3.Connection, workspace: Workspace, found: Opening
+    ) -> None:
         parts = (connection, workspace)
-        next_seq, self._next_user, self._next_device = ledger.counters(connection)
+        self._found = found
         self._connection = connection
         self._workspace = workspace
         self._persons: dict[Subject, str] = {}
         self._users = Users(connection, workspace.id, workspace.name)
         self._changes = ChangeLog(*parts, self._users)
-        self._rows = Rows(*parts, self._users, self._changes, next_seq)
+        self._rows = Rows(*parts, self._users, self._changes, found.next_seq)
         self._timelines = Timelines(*parts, self._users, self._rows, self._changes)
         self._unlinking = Unlinking(*parts, self._users, self._rows, self._timelines, self._changes)
 
@@ -77,15 +82,14 @@ class _Group:
         profiling = Profiling(self._connection, self._workspace, self._users)
         profiling.settle(verdicts.values(), self._timelines.touched, relinked)
         self._changes.flush()
-        return [self._receipt(verdicts[m.message_id]) for m in fresh]
+        moved = self._moved(fresh)
+        return [self._receipt(verdicts[m.position.message_id], moved) for m in fresh]
 
-    def _load(self, fresh: Iterable[Message]) -> None:
-        devices = {m.device for m in fresh if m.device is not None and m.kind is not Kind.UNLINK}
-        users = {m.user for m in fresh if m.user is not None}
-        users |= {m.source for m in fresh if m.source is not None}
-        self._unlinking.load(users)
-        self._timelines.load(devices, self._next_device)
-        self._users.load(users, self._timelines.owners(), self._next_user)
+    def _load(self, fresh: Sequence[Message]) -> None:
+        found = self._found
+        self._unlinking.load(found.unlinks)
+        self._users.load(found.users, user_names(fresh), found.next_user)
+        self._timelines.load(found.devices, device_names(fresh), found.next_device)
         for user in self._users.made:
             self._rows.new_user(user)
 
@@ -165,9 +169,18 @@ class _Group:
                 notice = notices.alias_repeated(message.user, source, first)
                 self._rows.verdicts[message.message_id].notices += (notice,)
 
-    def _receipt(self, verdict: Verdict) -> Receipt:
+    def _moved(self, fresh: Sequence[Message]) -> dict[str, str]:
+        """The person ids of messages that name no user and may not have stayed with whom they
+        were given to at their turn, since a later one of the group cut their device anew; by
+        message id. A receipt tells what is true once the group is on disk.
+        """
+        recut = self._timelines.recut
+        ids = [m.message_id for m in fresh if m.user is None and m.device in recut] if recut else []
+        return persons_of_messages(self._connection, self._workspace, ids) if ids else {}
+
+    def _receipt(self, verdict: Verdict, moved: Mapping[str, str]) -> Receipt:
         message, subject = verdict.message, verdict.subject
-        person = self._persons.get(subject)
+        person = moved.get(message.position.message_id) or self._persons.get(subject)
         if person is None:
             person = person_id(subject, self._workspace, self._users)
             self._persons[subject] = person

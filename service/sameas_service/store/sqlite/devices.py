@@ -10,14 +10,18 @@ from sameas_service.domain.message import START, Position
 from sameas_service.resolver.timeline import Cut, Device, Plan, Put, Row
 from sameas_service.store.sqlite.connection import Insert, as_json, one
 
-_LOAD = """
-    SELECT json_group_array(json_array(
-        id, name, last_at, last_id, owner, segment_at, segment_id,
-        visit_at, visit_id, visit_known, has_operations
-    ))
+COLUMNS = """
+    device.id, device.name, device.last_at, device.last_id, device.owner,
+    device.segment_at, device.segment_id,
+    device.visit_at, device.visit_id, device.visit_known, device.has_operations
+"""
+"""What `of_rows` reads."""
+
+_LOAD = f"""
+    SELECT json_group_array(json_array({COLUMNS}))
     FROM device
     WHERE workspace = ? AND name IN (SELECT value FROM json_each(?))
-"""
+"""  # noqa: S608
 _SAVE = Insert(
     "device",
     12,
@@ -143,6 +147,11 @@ class Neighbours(NamedTuple):
 
 def load(connection: sqlite3.Connection, workspace: int, names: Collection[str]) -> list[Device]:
     """The devices with these anonymous ids, as far as they are known."""
+    return of_rows(one(connection, _LOAD, workspace, as_json(list(names))))
+
+
+def of_rows(rows: Iterable[Sequence[Any]]) -> list[Device]:
+    """Devices from their rows."""
     return [
         Device(
             id=row[0],
@@ -154,7 +163,7 @@ def load(connection: sqlite3.Connection, workspace: int, names: Collection[str])
             visit_known=bool(row[9]),
             has_operations=bool(row[10]),
         )
-        for row in one(connection, _LOAD, workspace, as_json(list(names)))
+        for row in rows
     ]
 
 

@@ -1,20 +1,17 @@
 """The ledger's rows: messages in, messages out."""
 
 import sqlite3
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from sameas_service.domain.message import Kind, Message, Position
 from sameas_service.domain.payload import canonical, parse
 from sameas_service.domain.receipt import Outcome
 from sameas_service.store.sqlite.connection import Insert, as_json, one
+from sameas_service.store.sqlite.subject import Verdict
 
 COLUMNS = 17
 _INSERT = Insert("message", COLUMNS)
-_KNOWN = """
-    SELECT json_group_array(value) FROM json_each(?2)
-    WHERE EXISTS (SELECT 1 FROM message WHERE workspace = ?1 AND message_id = value)
-"""
 MESSAGE = """
     json_array(
         message.message_id, message.kind, message.at, message.received_at, device.name,
@@ -33,13 +30,7 @@ _BY_ID = f"""
     WHERE message.workspace = ?1
         AND message.message_id IN (SELECT value FROM json_each(?2))
 """  # noqa: S608
-_COUNTERS = """
-    SELECT json_array(
-        (SELECT ifnull(max(seq), 0) + 1 FROM message),
-        (SELECT ifnull(max(id), 0) + 1 FROM user),
-        (SELECT ifnull(max(id), 0) + 1 FROM device)
-    )
-"""
+_LAST = "SELECT max(seq) FROM message"
 _FIRST_ALIAS = """
     SELECT json_group_array((
         SELECT ifnull(device.name, source.name)
@@ -58,17 +49,10 @@ _FIRST_ALIAS = """
 """
 
 
-def counters(connection: sqlite3.Connection) -> tuple[int, int, int]:
-    """The next free surrogates of messages, users and devices."""
-    seq, user, device = one(connection, _COUNTERS)
-    return seq, user, device
-
-
-def known_ids(
-    connection: sqlite3.Connection, workspace: int, message_ids: Collection[str]
-) -> set[str]:
-    """Those of the message ids that the ledger has."""
-    return set(one(connection, _KNOWN, workspace, as_json(list(message_ids))))
+def last_seq(connection: sqlite3.Connection) -> int:
+    """The number of the last message; 0 where there is none."""
+    found: int | None = connection.execute(_LAST).fetchone()[0]
+    return found or 0
 
 
 def by_id(
@@ -79,43 +63,38 @@ def by_id(
     return [(message_of(row), Outcome(row[12])) for row in rows]
 
 
-def insert(connection: sqlite3.Connection, rows: list[tuple[Any, ...]]) -> None:
-    """Adds rows, as `row_of` makes them."""
+Kept = tuple[Verdict, int | None, int | None, int | None, int | None]
+"""A message with what it did, and the surrogates of its device, user and source, and of the
+user that it names without counting."""
+
+
+def insert(connection: sqlite3.Connection, seq: int, workspace: int, kept: Iterable[Kept]) -> None:
+    """Adds messages, numbered from `seq` on."""
+    rows = []
+    for number, (verdict, *ids) in enumerate(kept, seq):
+        message = verdict.message
+        # Taken apart at once, since this runs for each message.
+        kind, (at, message_id), received_at, _, _, _, event, payload, context, *times, _ = message
+        if kind is Kind.UNLINK:
+            payload = unlink_payload(message)
+        rows.append(
+            (
+                number,
+                workspace,
+                message_id,
+                int(kind),
+                at,
+                *ids,
+                *times,
+                received_at,
+                int(verdict.outcome),
+                int(message.has_operations),
+                event,
+                payload,
+                context,
+            )
+        )
     _INSERT.run(connection, rows)
-
-
-def row_of(
-    seq: int,
-    workspace: int,
-    message: Message,
-    ids: tuple[int | None, int | None, int | None, int | None],
-    outcome: Outcome,
-) -> tuple[Any, ...]:
-    """A message as a row, with the surrogates of its device, user and source, and of the user
-    that it names without counting.
-    """
-    kind, (at, message_id), received_at, *_, event, payload, context = message[:9]
-    rest = message[9:]
-    if kind is Kind.UNLINK:
-        # Its ids are the pair's: no device and no user has this message on their timeline.
-        payload = unlink_payload(message)
-    client_time, sent_at, _ = rest
-    return (
-        seq,
-        workspace,
-        message_id,
-        int(kind),
-        at,
-        *ids,
-        client_time,
-        sent_at,
-        received_at,
-        int(outcome),
-        int(message.has_operations),
-        event,
-        payload,
-        context,
-    )
 
 
 def message_of(row: Sequence[Any]) -> Message:
@@ -138,7 +117,9 @@ def message_of(row: Sequence[Any]) -> Message:
 
 
 def unlink_payload(message: Message) -> str:
-    """The payload of an unlink's row: the reason and the pair."""
+    """The payload of an unlink's row: the reason and the pair. Its ids are no columns: no
+    device and no user has this message on their timeline.
+    """
     pair = {
         "anonymousId": message.device,
         "userId": message.user,

@@ -4,10 +4,10 @@ import sqlite3
 from typing import Any
 
 from sameas_service.domain import person_ids
-from sameas_service.domain.message import Message
 from sameas_service.store.sqlite import ledger
 from sameas_service.store.sqlite.changes import ChangeLog
 from sameas_service.store.sqlite.connection import Insert
+from sameas_service.store.sqlite.ledger import Kept
 from sameas_service.store.sqlite.subject import Segment, Verdict, Workspace
 from sameas_service.store.sqlite.users import User, Users
 
@@ -34,7 +34,7 @@ class Rows:
         self._users = users
         self._changes = changes
         self._next_seq = next_seq
-        self._messages: list[tuple[Any, ...]] = []
+        self._kept: list[Kept] = []
         self._persons: list[tuple[Any, ...]] = []
         self.verdicts: dict[str, Verdict] = {}
 
@@ -42,30 +42,18 @@ class Rows:
         self, verdict: Verdict, device: int | None, user: int | None, source: int | None = None
     ) -> None:
         """Puts a message into the ledger, with the surrogates of what it names."""
-        message = verdict.message
         if user is not None and not self._users.by_id[user].named:
             self._users.set_named(user, named=True)
-            self._changes.user(message.message_id, user)
-        self._add(message, (device, user, source, None), verdict)
+            self._changes.user(verdict.message.message_id, user)
+        self._kept.append((verdict, device, user, source, None))
+        self.verdicts[verdict.message.position.message_id] = verdict
 
     def keep_apart(self, verdict: Verdict, source: int | None, struck: int | None) -> None:
         """Puts a message into the ledger that stands on nobody's timeline: an unlink, or a
         struck link, with the user that it names without counting.
         """
-        message = verdict.message
-        ids = (None, None, source, struck)
-        self._add(message, ids, verdict)
-
-    def _add(
-        self,
-        message: Message,
-        ids: tuple[int | None, int | None, int | None, int | None],
-        verdict: Verdict,
-    ) -> None:
-        row = ledger.row_of(self._next_seq, self._workspace.id, message, ids, verdict.outcome)
-        self._messages.append(row)
-        self._next_seq += 1
-        self.verdicts[message.position.message_id] = verdict
+        self._kept.append((verdict, None, None, source, struck))
+        self.verdicts[verdict.message.position.message_id] = verdict
 
     def open_segment(self, segment: Segment) -> None:
         """Remembers what the id of a segment's anonymous person stands for."""
@@ -79,7 +67,8 @@ class Rows:
 
     def flush(self) -> None:
         """Writes what was collected."""
-        ledger.insert(self._connection, self._messages)
-        self._messages.clear()
+        ledger.insert(self._connection, self._next_seq, self._workspace.id, self._kept)
+        self._next_seq += len(self._kept)
+        self._kept.clear()
         _INSERT_PERSON.run(self._connection, self._persons)
         self._persons.clear()

@@ -23,6 +23,7 @@ from sameas_service.resolver.timeline import (
     Row,
     advance,
     around,
+    go_on,
     needs_ledger,
     place,
 )
@@ -50,6 +51,7 @@ class Timelines:
 
     Attributes:
         touched: users and segments that lost or won a stretch in which traits were spoken of.
+        recut: the devices, by anonymous id, whose rows of spans changed.
     """
 
     def __init__(
@@ -69,11 +71,11 @@ class Timelines:
         self._devices: dict[str, Device] = {}
         self._puts: list[tuple[int, Put]] = []
         self.touched: set[Subject] = set()
+        self.recut: set[str] = set()
 
-    def load(self, names: set[str], next_id: int) -> None:
-        """Reads the devices with these anonymous ids, and makes those that are not there."""
-        for device in devices.load(self._connection, self._workspace.id, names):
-            self._devices[device.name] = device
+    def load(self, found: Iterable[Device], names: set[str], next_id: int) -> None:
+        """Takes the devices that were read, and makes those of the names that are not there."""
+        self._devices = {device.name: device for device in found}
         self._holders = self._hold(self._devices.values())
         for name in sorted(names - self._devices.keys()):
             self._devices[name] = Device(next_id, name)
@@ -108,16 +110,19 @@ class Timelines:
     def _take_in_order(self, ordered: Iterable[Message]) -> dict[str, deque[Message]]:
         """Takes what does not need the ledger; gives the rest, by device."""
         rest: dict[str, deque[Message]] = {}
+        gap = self._workspace.session_gap
         for message in ordered:
             assert message.device is not None, "only messages of a device have a timeline"
             device = self._devices[message.device]
-            placed = self._placed(message)
+            user = self._users.id_of(message.user)
             if message.device in rest:
                 rest[message.device].append(message)
-            elif needs_ledger(device, placed, self._workspace.session_gap):
+            elif message.kind is not Kind.RESET and go_on(device, message.position, user, gap):
+                self._keep(device, Verdict(message, _present(device, user)), user)
+            elif needs_ledger(device, self._placed(message), gap):
                 rest[message.device] = deque([message])
             else:
-                self._advance(device, message, placed)
+                self._advance(device, message, self._placed(message))
         return rest
 
     def _placed(self, message: Message) -> Placed:
@@ -132,7 +137,7 @@ class Timelines:
             holder = Segment(device.id, device.name, start) if subject is None else subject
             created = is_new and subject is None
             outcome = Outcome.CREATED if created else Outcome.UNCHANGED
-            self._keep(device, Verdict(message, holder, outcome), placed)
+            self._keep(device, Verdict(message, holder, outcome), placed.user)
             if is_new:
                 self._hand_over(device, message.message_id, holder, in_order=True)
             return
@@ -145,7 +150,7 @@ class Timelines:
             verdict.outcome = Outcome.RESET
         else:
             self._claimed(verdict, former, segment, is_new=is_new)
-        self._keep(device, verdict, placed)
+        self._keep(device, verdict, placed.user)
         owner = former if placed.is_reset else device.owner
         holder = segment if owner is None else owner
         self._hand_over(device, message.message_id, holder, in_order=True)
@@ -313,7 +318,7 @@ class Timelines:
             segments = [segment, segment._replace(start=after(placed.position))]
             self._touch(device, [*runs.owners, placed.user], segments)
         _arrived_late(device, placed)
-        self._keep(device, verdict, placed)
+        self._keep(device, verdict, placed.user)
 
     def _late_subject(self, one: Late, plan: Plan, segment: Segment) -> Subject:
         if one.placed.user is not None:
@@ -329,14 +334,24 @@ class Timelines:
     def _touch(
         self, device: Device, owners: Iterable[int | None], segments: Iterable[Segment]
     ) -> None:
+        self.recut.add(device.name)
         if device.has_operations:
             self.touched |= {owner for owner in owners if owner is not None}
             self.touched |= set(segments)
 
-    def _keep(self, device: Device, verdict: Verdict, placed: Placed) -> None:
-        if placed.user is None and verdict.message.has_operations:
-            device.has_operations = True
-        self._rows.keep(verdict, device.id, placed.user)
+    def _keep(self, device: Device, verdict: Verdict, user: int | None) -> None:
+        if user is None and not device.has_operations:
+            device.has_operations = verdict.message.has_operations
+        self._rows.keep(verdict, device.id, user)
+
+
+def _present(device: Device, user: int | None) -> Subject:
+    """Whose a message is that changes nothing: its user's, else the device's present owner's."""
+    if user is not None:
+        return user
+    if device.owner is not None:
+        return device.owner
+    return Segment(device.id, device.name, device.segment)
 
 
 def _change_of(

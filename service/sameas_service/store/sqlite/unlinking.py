@@ -5,7 +5,7 @@ all. The rows of spans alone are touched, never the pair's claims, however many 
 """
 
 import sqlite3
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
 from sameas_service.domain.changes import ChangeKind
 from sameas_service.domain.derive import Pair, is_struck, pair_of, users_pair
@@ -21,10 +21,6 @@ from sameas_service.store.sqlite.subject import Verdict, Workspace
 from sameas_service.store.sqlite.timelines import Timelines
 from sameas_service.store.sqlite.users import Users
 
-_LOAD = """
-    SELECT json_group_array(json_array(device, user, source, upto)) FROM unlink
-    WHERE workspace = ?1 AND user IN (SELECT value FROM json_each(?2))
-"""
 _INSERT = "INSERT INTO unlink VALUES (?, ?, ?, ?, ?, ?)"
 _LAST_CLAIM = """
     SELECT at FROM message
@@ -76,11 +72,10 @@ class Unlinking:
         self._upto: dict[Pair, int] = {}
         self.relinked: set[int] = set()
 
-    def load(self, names: Collection[str]) -> None:
-        """Reads the unlinks that name one of these users."""
-        found = one(self._connection, _LOAD, self._workspace.id, as_json(list(names)))
-        for device, user, source, upto in found:
-            pair = ("device", device, user) if source is None else users_pair(user, source)
+    def load(self, rows: Iterable[tuple[str | None, str, str | None, int]]) -> None:
+        """Takes the rows (device, user, source, time) of the unlinks that may concern a group."""
+        for device, user, source, upto in rows:
+            pair = ("device", device or "", user) if source is None else users_pair(user, source)
             self._upto[pair] = max(upto, self._upto.get(pair, upto))
 
     @property

@@ -1,7 +1,7 @@
 """Users and links: which user ids there are, and which of them are one person."""
 
 import sqlite3
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from sameas_service.domain import person_ids
@@ -22,22 +22,17 @@ class User:
     named: bool
 
 
-_COLUMNS = "user.id, user.name, user.canonical, user.named"
-_LOAD = f"""
-    SELECT json_group_array(json_array({_COLUMNS}))
-    FROM (
-        SELECT id FROM user
-        WHERE workspace = ?1 AND name IN (SELECT value FROM json_each(?2))
-        UNION SELECT value FROM json_each(?3)
-    ) AS wanted
-    JOIN user USING (id)
-"""  # noqa: S608
+COLUMNS = "user.id, user.name, user.canonical, user.named"
+"""What a `Row` has."""
+
+Row = tuple[int, str, int, bool]
+
 _BY_ID = f"""
-    SELECT json_group_array(json_array({_COLUMNS}))
+    SELECT json_group_array(json_array({COLUMNS}))
     FROM user WHERE id IN (SELECT value FROM json_each(?))
 """  # noqa: S608
 _MEMBERS = f"""
-    SELECT json_group_array(json_array({_COLUMNS}))
+    SELECT json_group_array(json_array({COLUMNS}))
     FROM user WHERE canonical IN (SELECT value FROM json_each(?))
 """  # noqa: S608
 _LINKS = """
@@ -68,22 +63,15 @@ class Users:
         self.by_name: dict[str, User] = {}
         self.by_id: dict[int, User] = {}
 
-    def load(self, names: Collection[str], ids: Collection[int], next_id: int) -> int:
-        """Reads users by name and by surrogate, and makes those that are not there.
-
-        Returns:
-            The next free surrogate.
-        """
-        wanted = (as_json(list(names)), as_json(list(ids)))
-        self._add(one(self._connection, _LOAD, self._workspace, *wanted))
+    def load(self, rows: Iterable[Row], names: Iterable[str], next_id: int) -> None:
+        """Takes what was read of users, and makes those of the names that are not there."""
+        self._add(rows)
         for name in names:
             if name not in self.by_name:
                 user = User(next_id, name, next_id, named=False)
                 self._put(user)
                 self.made.append(user)
                 next_id += 1
-        self.need(user.canonical for user in list(self.by_id.values()))
-        return next_id
 
     def need(self, ids: Iterable[int]) -> None:
         """Reads users by surrogate, with their canonical ones, where they are not known."""
@@ -168,7 +156,7 @@ class Users:
         _INSERT.run(self._connection, rows)
         self._changed.clear()
 
-    def _add(self, rows: list[tuple[int, str, int, bool]]) -> None:
+    def _add(self, rows: Iterable[Row]) -> None:
         for row in rows:
             if row[0] not in self.by_id:
                 user = User(*row)
