@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from sameas_service.domain.derive import Rules, derive
 from sameas_service.domain.message import Kind, Message, Position
 from sameas_service.resolver.ports import Filter, PersonKey
-from sameas_service.store.sqlite import past, reading
+from sameas_service.store.sqlite import past, reading, views
 from sameas_service.store.sqlite.reading import PageQuery
 from support.deliveries import deliveries
 from support.histories import T0
@@ -68,12 +68,12 @@ def test_as_of_now_is_what_is_live(delivery) -> None:
     with stored(batches, Rules(session_gap=gap)) as database:
         workspace, reader, keys = database.workspace, database.reader(), all_keys(database)
 
-        views = past.persons(reader, workspace, keys, ALWAYS)
-        live = reading.persons(reader, workspace, keys)
+        then = past.persons(reader, workspace, keys, ALWAYS)
+        live = views.persons(reader, workspace, keys)
         only = Filter(frozenset([Kind.TRACK, Kind.UNLINK]), frozenset(), T0 + 1, T0 + 10**10)
         timelines = [timeline(reader, workspace, key, ALWAYS, 2, only) for key in keys]
         pages = [reading.messages(reader, workspace, key, only, None, 1_000) for key in keys]
         reader.close()
 
-    assert [as_fields(view) for view in views] == [as_fields(view) for view in live]
+    assert [as_fields(view) for view in then] == [as_fields(view) for view in live]
     assert timelines == [page and list(page.messages) for page in pages]

@@ -70,7 +70,14 @@ def _put_operations(wire: v1.Message, text: str, *, as_json: bool) -> None:
             target.update(operands)
 
 
-def timestamp_of(microseconds: int) -> Timestamp:
-    """A time on the wire."""
-    seconds, rest = divmod(microseconds, 1_000_000)
-    return Timestamp(seconds=seconds, nanos=rest * 1_000)
+def timestamp_of(time: int) -> Timestamp:
+    """Microseconds since 1970 as a Timestamp."""
+    wire = Timestamp()
+    put_time(wire, time)
+    return wire
+
+
+def put_time(wire: Timestamp, time: int) -> None:
+    """Sets a Timestamp to microseconds since 1970."""
+    wire.seconds = time // 1_000_000
+    wire.nanos = time % 1_000_000 * 1_000

@@ -13,7 +13,7 @@ from sameas_service.servicer.calls import microseconds
 from sameas_service.servicer.changed import cursor_of, watched_of
 from sameas_service.servicer.explained import explanation_of
 from sameas_service.servicer.handlers import Context
-from sameas_service.servicer.listed import message_of, timestamp_of
+from sameas_service.servicer.listed import message_of, put_time
 from sameas_service.servicer.structs import struct_of
 from sameas_service.servicer.tokens import position_of, token_of
 
@@ -43,7 +43,9 @@ class PersonServicer:
         (view,) = await self._store.persons([key_of(request.key, "key")], as_of)
         if view is None:
             raise not_found()
-        return v1.GetPersonResponse(person=person_of(view, request.form))
+        response = v1.GetPersonResponse()
+        fill_person(response.person, view, request.form)
+        return response
 
     async def BatchGetPersons(  # noqa: N802
         self, request: v1.BatchGetPersonsRequest, _: Context
@@ -57,11 +59,12 @@ class PersonServicer:
                 metadata={"max_keys": str(PERSONS_MAX)},
             )
         keys = [key_of(key, f"keys[{index}]") for index, key in enumerate(request.keys)]
-        results = [
-            v1.BatchGetPersonsResult(person=view and person_of(view, request.form))
-            for view in await self._store.persons(keys, as_of_of(request))
-        ]
-        return v1.BatchGetPersonsResponse(results=results)
+        response = v1.BatchGetPersonsResponse()
+        for view in await self._store.persons(keys, as_of_of(request)):
+            result = response.results.add()
+            if view is not None:
+                fill_person(result.person, view, request.form)
+        return response
 
     async def ListMessages(  # noqa: N802
         self, request: v1.ListMessagesRequest, _: Context
@@ -146,22 +149,20 @@ def filter_of(request: v1.ListMessagesRequest) -> Filter:
     return Filter(kinds, frozenset(request.events), start, end)
 
 
-def person_of(view: PersonView, form: int) -> v1.Person:
-    """A person on the wire."""
-    person = v1.Person(
-        person_id=view.person_id,
-        user_id=view.user_ids[0] if view.user_ids else "",
-        user_ids=view.user_ids,
-        anonymous_ids=view.anonymous_ids,
-        anonymous_ids_truncated=view.anonymous_ids_truncated,
-        first_seen=timestamp_of(view.first_seen),
-        last_seen=timestamp_of(view.last_seen),
-    )
+def fill_person(wire: v1.Person, view: PersonView, form: int) -> None:
+    """A person on the wire. Field by field: a constructor and its copy take twice as long."""
+    wire.person_id = view.person_id
+    if view.user_ids:
+        wire.user_id = view.user_ids[0]
+        wire.user_ids.extend(view.user_ids)
+    wire.anonymous_ids.extend(view.anonymous_ids)
+    wire.anonymous_ids_truncated = view.anonymous_ids_truncated
+    put_time(wire.first_seen, view.first_seen)
+    put_time(wire.last_seen, view.last_seen)
     if form == v1.PayloadForm.PAYLOAD_FORM_JSON:
-        person.traits_json = payload.canonical(view.traits)
+        wire.traits_json = payload.canonical(view.traits)
     else:
-        person.traits.CopyFrom(struct_of(view.traits))
-    return person
+        wire.traits.CopyFrom(struct_of(view.traits))
 
 
 def not_found(field: str = "key") -> Refused:

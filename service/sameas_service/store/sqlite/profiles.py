@@ -9,14 +9,18 @@ import orjson
 
 from sameas_service.domain.message import Kind, Position
 from sameas_service.domain.operations import parse_operations
-from sameas_service.domain.profile import MISSING, Entry, Trait
+from sameas_service.domain.payload import Json
+from sameas_service.domain.profile import MISSING, Entry, Trait, rounded
 from sameas_service.store.sqlite import devices
 from sameas_service.store.sqlite.connection import Insert, as_json, one
 
-_LOAD = """
+BY_ID = """
     SELECT json_group_array(json_array(person_id, traits))
-    FROM profile WHERE person_id IN (SELECT value FROM json_each(?))
+    FROM profile WHERE person_id IN (SELECT value FROM json_each({ids}))
 """
+"""SQL for the texts of persons' profiles; `ids` is to be a parameter with their ids."""
+
+_LOAD = BY_ID.format(ids="?")
 _DELETE = "DELETE FROM profile WHERE person_id IN (SELECT value FROM json_each(?))"
 _SAVE = Insert("profile", 2, "ON CONFLICT DO UPDATE SET traits = excluded.traits")
 _ENTRY = "json_array(message.at, message.message_id, message.kind, message.payload)"
@@ -87,6 +91,15 @@ def decode(text: str) -> dict[str, Trait]:
     return {name: _trait(cells) for name, cells in orjson.loads(text).items()}
 
 
+def values(text: str) -> dict[str, Json]:
+    """What a reader sees of a profile: each trait that has a value, sums rounded once."""
+    return {
+        name: rounded(Fraction(value)) if form == _SUM else value
+        for name, (form, value, *_) in sorted(orjson.loads(text).items())
+        if form != _MISSING
+    }
+
+
 _JSON, _MISSING, _SUM = 0, 1, 2
 
 
@@ -94,7 +107,7 @@ def _cells(trait: Trait) -> tuple[Any, ...]:
     form, value = _JSON, trait.value
     if value is MISSING:
         form, value = _MISSING, None
-    elif isinstance(value, Fraction) or (type(value) is int and abs(value) > 2**53):
+    elif type(value) is Fraction or (type(value) is int and abs(value) > 2**53):
         form, value = _SUM, str(value)
     assigned = None if trait.assigned is None else tuple(trait.assigned)
     return (form, value, tuple(trait.touched), assigned, trait.named, trait.sums)

@@ -1,17 +1,15 @@
-"""Persons and their timelines, read from a snapshot."""
+"""Persons' timelines, read from a snapshot."""
 
 import sqlite3
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from sameas_service.domain import profile
-from sameas_service.domain.limits import ANONYMOUS_IDS_MAX
 from sameas_service.domain.message import Position
-from sameas_service.resolver.ports import Filter, Page, PersonKey, PersonView
-from sameas_service.store.sqlite import devices, profiles
+from sameas_service.resolver.ports import Filter, Page, PersonKey
+from sameas_service.store.sqlite import devices
 from sameas_service.store.sqlite.connection import as_json, one
 from sameas_service.store.sqlite.devices import FOREVER
-from sameas_service.store.sqlite.holders import Canonical, Holder, person_id_of, resolve
+from sameas_service.store.sqlite.holders import Canonical, Holder, resolve
 from sameas_service.store.sqlite.ledger import JOINS, MESSAGE, message_of
 from sameas_service.store.sqlite.subject import Segment, Workspace
 
@@ -20,23 +18,6 @@ EXAMINED_MAX = 10_000
 
 _CHUNK_MIN = 200
 
-_USERS = """
-    SELECT json_group_array(json_array(
-        canonical,
-        (SELECT json_group_array(name) FROM user AS other WHERE other.canonical = mine.canonical),
-        (
-            SELECT json_group_array(name) FROM (
-                SELECT DISTINCT device.name
-                FROM user AS other
-                JOIN span ON span.owner = other.id
-                JOIN device ON device.id = span.device
-                WHERE other.canonical = mine.canonical
-                ORDER BY device.name LIMIT ?2
-            )
-        )
-    ))
-    FROM (SELECT value AS canonical FROM json_each(?1)) AS mine
-"""
 _SOURCES = """
     SELECT json_group_array(json_array(canonical, user, device, start_at, start_id, end_at, end_id))
     FROM (
@@ -58,28 +39,17 @@ _WANTED = """
         value ->> 4 AS end_at, value ->> 5 AS end_id
     FROM json_each(?1)
 """
-_EDGES = f"""
-    SELECT json_group_array(json_array(
-        ifnull(
-            (SELECT at FROM message WHERE message.user = wanted.user
-             ORDER BY at LIMIT 1),
-            (SELECT at FROM message
-             WHERE message.device = wanted.device AND message.user IS NULL
-                AND (at, message_id) >= (start_at, start_id)
-                AND (at, message_id) < (end_at, end_id)
-             ORDER BY at, message_id LIMIT 1)
-        ),
-        ifnull(
-            (SELECT at FROM message WHERE message.user = wanted.user
-             ORDER BY at DESC LIMIT 1),
-            (SELECT at FROM message
-             WHERE message.device = wanted.device AND message.user IS NULL
-                AND (at, message_id) >= (start_at, start_id)
-                AND (at, message_id) < (end_at, end_id)
-             ORDER BY at DESC, message_id DESC LIMIT 1)
-        )
-    ))
-    FROM ({_WANTED}) AS wanted
+_ANY = f"""
+    SELECT EXISTS (
+        SELECT 1 FROM ({_WANTED}) AS wanted
+        WHERE EXISTS (SELECT 1 FROM message WHERE message.user = wanted.user)
+            OR EXISTS (
+                SELECT 1 FROM message
+                WHERE message.device = wanted.device AND message.user IS NULL
+                    AND (at, message_id) >= (start_at, start_id)
+                    AND (at, message_id) < (end_at, end_id)
+            )
+    )
 """  # noqa: S608
 _CHUNK = f"""
     WITH wanted AS MATERIALIZED ({_WANTED}),
@@ -115,12 +85,13 @@ _CHUNK = f"""
             WHERE (?6 IS NULL OR message.kind IN (SELECT value FROM json_each(?6)))
                 AND (?7 IS NULL OR message.event IN (SELECT value FROM json_each(?7)))
         ),
-        (
+        json((
             SELECT json_array(at, message_id) FROM chunk
             ORDER BY at DESC, message_id DESC LIMIT 1
-        )
+        ))
     )
 """  # noqa: S608
+# What comes out of a sort is a text for `json_array`, and no array, unless `json` says it is.
 
 
 class PageQuery(NamedTuple):
@@ -141,66 +112,6 @@ class Source(NamedTuple):
     device: int | None = None
     start: Position | None = None
     end: Position | None = None
-
-
-def persons(
-    connection: sqlite3.Connection, workspace: Workspace, keys: Sequence[PersonKey]
-) -> list[PersonView | None]:
-    """The person of each key; None where no message named it."""
-    holders = resolve(connection, workspace, keys)
-    known = {holder for holder in holders if holder is not None}
-    views = _views(connection, workspace, sorted(known, key=repr)) if known else {}
-    return [None if holder is None else views.get(holder) for holder in holders]
-
-
-def _views(
-    connection: sqlite3.Connection, workspace: Workspace, known: Sequence[Holder]
-) -> dict[Holder, PersonView]:
-    ids = {holder: person_id_of(holder, workspace) for holder in known}
-    traits = profiles.load(connection, list(ids.values()))
-    seen = _seen(connection, known)
-    names = _names(connection, [h for h in known if isinstance(h, Canonical)])
-    views = {}
-    for holder, (first, last) in seen.items():
-        users, anonymous = names.get(holder, ((), (holder.name,)))
-        views[holder] = PersonView(
-            ids[holder],
-            users,
-            anonymous[:ANONYMOUS_IDS_MAX],
-            len(anonymous) > ANONYMOUS_IDS_MAX,
-            first,
-            last,
-            profile.values(traits.get(ids[holder], {})),
-        )
-    return views
-
-
-def _names(
-    connection: sqlite3.Connection, known: Sequence[Canonical]
-) -> dict[Holder, tuple[Sequence[str], Sequence[str]]]:
-    """User ids, the canonical one first, and anonymous ids."""
-    if not known:
-        return {}
-    rows = one(connection, _USERS, as_json([h.id for h in known]), ANONYMOUS_IDS_MAX + 1)
-    by_id = {canonical: (users, anonymous) for canonical, users, anonymous in rows}
-    result: dict[Holder, tuple[Sequence[str], Sequence[str]]] = {}
-    for holder in known:
-        users, anonymous = by_id[holder.id]
-        result[holder] = (sorted(users, key=lambda u: (u != holder.name, u)), anonymous)
-    return result
-
-
-def _seen(connection: sqlite3.Connection, known: Sequence[Holder]) -> dict[Holder, tuple[int, int]]:
-    """First and last event time of each holder that has messages."""
-    of = sources(connection, known)
-    pairs = [(holder, source) for holder, found in of.items() for source in found]
-    edges = one(connection, _EDGES, _as_rows([source for _, source in pairs]))
-    seen: dict[Holder, tuple[int, int]] = {}
-    for (holder, _), (first, last) in zip(pairs, edges, strict=True):
-        if first is not None:
-            low, high = seen.get(holder, (first // 2, last // 2))
-            seen[holder] = (min(low, first // 2), max(high, last // 2))
-    return seen
 
 
 def sources(connection: sqlite3.Connection, known: Sequence[Holder]) -> dict[Holder, list[Source]]:
@@ -239,9 +150,11 @@ def messages(
 ) -> Page | None:
     """A page of a person's timeline; None where there is no such person."""
     holder = resolve(connection, workspace, [key])[0]
-    if holder is None or not _seen(connection, [holder]):
+    if holder is None:
         return None
     rows = _as_rows(sources(connection, [holder])[holder])
+    if not connection.execute(_ANY, (rows,)).fetchone()[0]:
+        return None
     found: list[Any] = []
     position = behind or Position(0 if only.start_time is None else 2 * only.start_time, "")
     examined = 0
