@@ -2,11 +2,14 @@
 
 import asyncio
 import threading
+import time
 from collections.abc import Sequence
 
 import pytest
 
 from sameas_service.domain.errors import Reason, Refused
+from sameas_service.resolver.waiting import QueueFull, patient, until
+from sameas_service.store.sqlite import room
 from sameas_service.store.sqlite.together import Together
 
 SECONDS = 5.0
@@ -88,7 +91,7 @@ async def test_a_group_ends_with_the_call_that_makes_it_heavy_enough(together, w
     assert work.groups == [[0], [1, 2, 3], [4, 5]]
 
 
-async def test_the_work_of_a_cancelled_caller_is_done_and_the_others_answered(
+async def test_nothing_is_begun_for_a_cancelled_caller_and_the_others_are_answered(
     together, work
 ) -> None:
     first, one, two, three = await held(together, work, 1, 2, 3)
@@ -99,7 +102,94 @@ async def test_the_work_of_a_cancelled_caller_is_done_and_the_others_answered(
     work.gate.set()
 
     assert await within(first, one, three) == [0, 2, 6]
-    assert work.groups == [[0], [1, 2, 3]]
+    assert work.groups == [[0], [1, 3]]
+
+
+async def test_what_was_begun_for_a_caller_that_is_then_cancelled_is_finished(
+    together, work
+) -> None:
+    (first,) = await held(together, work)
+
+    first.cancel()
+    work.gate.set()
+
+    assert await together.do(1) == 2
+    assert work.groups == [[0], [1]]
+
+
+async def test_nothing_is_begun_for_a_caller_whose_time_is_over(together, work) -> None:
+    async def ask(item: int, seconds: float) -> int:
+        until.set(time.monotonic() + seconds)
+        return await together.do(item)
+
+    (first,) = await held(together, work)
+    late, soon = (asyncio.create_task(ask(*one)) for one in ((1, 0.02), (2, 10.0)))
+    await asyncio.sleep(0.05)
+    work.gate.set()
+    answers = await within(first, late, soon, return_exceptions=True)
+
+    assert answers[::2] == [0, 4]
+    assert isinstance(answers[1], Refused)
+    assert answers[1].reason is Reason.OVERLOADED
+    assert work.groups == [[0], [2]]
+
+
+async def test_nobody_is_let_in_behind_one_that_has_waited_too_long(
+    together, work, monkeypatch
+) -> None:
+    monkeypatch.setattr(room, "WAITING_SECONDS_MAX", 0.05)
+    first, second = await held(together, work, 1)
+
+    assert await let_in(together, 2)
+    await asyncio.sleep(0.06)
+    assert not await let_in(together, 3)
+    work.gate.set()
+    await within(first, second)
+
+    assert await together.do(4) == 8
+    assert work.groups == [[0], [1], [4]]
+
+
+async def test_one_that_waits_for_a_single_long_work_is_not_too_late(
+    together, work, monkeypatch
+) -> None:
+    monkeypatch.setattr(room, "WAITING_SECONDS_MAX", 0.05)
+    (first,) = await held(together, work)
+    await asyncio.sleep(0.06)
+
+    second = asyncio.create_task(together.do(1))
+    await asyncio.sleep(0)
+    work.gate.set()
+
+    assert await within(first, second) == [0, 2]
+
+
+async def test_the_patient_are_not_refused_and_leave_room_for_others(together, work) -> None:
+    async def ask(item: int) -> int:
+        patient.set(True)
+        return await together.do(item, weight=10)
+
+    (first,) = await held(together, work)
+    bulk = [asyncio.create_task(ask(item)) for item in (1, 2, 3)]
+    await asyncio.sleep(0.03)
+    hasty = asyncio.create_task(together.do(4))
+    await asyncio.sleep(0.03)
+    work.gate.set()
+
+    assert await within(first, *bulk, hasty) == [0, 2, 4, 6, 8]
+    assert work.groups.index([1]) < next(n for n, group in enumerate(work.groups) if 4 in group)
+    assert next(n for n, group in enumerate(work.groups) if 4 in group) < work.groups.index([3])
+
+
+async def let_in(together: Together, item: int) -> bool:
+    """Whether a caller may wait; it stops waiting at once."""
+    task = asyncio.create_task(together.do(item))
+    await asyncio.sleep(0.01)
+    if task.done():
+        assert isinstance(task.exception(), QueueFull)
+        return False
+    task.cancel()
+    return True
 
 
 async def test_an_error_of_one_item_reaches_its_caller_alone(together, work) -> None:
@@ -165,7 +255,9 @@ async def test_a_caller_whose_loop_is_gone_takes_nobody_along(together, work) ->
     assert await asyncio.wait_for(other, SECONDS) == 4
 
 
-async def test_many_callers_of_many_threads_all_get_their_own_answer(together, work) -> None:
+async def test_many_callers_of_many_threads_all_get_their_own_answer(work) -> None:
+    together = Together("many", work, weight_max=100)
+
     async def ask(start: int) -> list[int]:
         return await asyncio.gather(*(together.do(100 + start + n) for n in range(100)))
 
@@ -173,5 +265,6 @@ async def test_many_callers_of_many_threads_all_get_their_own_answer(together, w
         *(asyncio.to_thread(asyncio.run, ask(start)) for start in range(0, 800, 100))
     )
 
+    await together.close()
     assert [one for part in answers for one in part] == [2 * (100 + n) for n in range(800)]
     assert len(work.groups) < 800

@@ -20,6 +20,9 @@ from sameas_service.store.sqlite.store import SqliteStore
 
 log = logging.getLogger(__name__)
 
+DRAIN_FAILED_SECONDS = 0.5
+"""How long calls under way may go on once the disk failed: what they wait for is refused."""
+
 IDENTITY = identity_service_pb2.DESCRIPTOR.services_by_name["IdentityService"]
 PERSON = person_service_pb2.DESCRIPTOR.services_by_name["PersonService"]
 SERVICES = (IDENTITY.full_name, PERSON.full_name)
@@ -69,7 +72,8 @@ class App:
         """Reports NOT_SERVING, lets calls under way end, then closes the store."""
         await self._health.enter_graceful_shutdown()
         self._persons.stop()
-        await self._server.stop(self._config.drain_seconds)
+        drain = self._config.drain_seconds
+        await self._server.stop(min(drain, DRAIN_FAILED_SECONDS) if self.failed.is_set() else drain)
         await self._store.close()
 
     async def _listen(self) -> None:

@@ -1,6 +1,7 @@
 """Connections: one that writes, some that read."""
 
 import sqlite3
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import orjson
 
 CACHE_KIB = 65_536
 STATEMENTS_CACHED = 512
+BUSY_MILLISECONDS = 5_000
 CHECKPOINT_PAGES = 4_000
 
 
@@ -23,9 +25,10 @@ def open_writer(path: Path) -> sqlite3.Connection:
     # power cut.
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
-    # Pages that change again and again are copied back once a checkpoint, so fewer of them
-    # are cheaper; 16 MiB of log are read back in well under a second after a crash.
+    # For maintenance, which has the database for itself; a server's writer checkpoints between
+    # its transactions instead (see `checkpoints`).
     connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
+    # 64 MiB: to what a log that grew beyond is cut off when it begins again.
     connection.execute("PRAGMA journal_size_limit = 67108864")
     connection.execute("PRAGMA secure_delete = ON")
     return connection
@@ -48,7 +51,7 @@ def _open(uri: str) -> sqlite3.Connection:
         check_same_thread=False,
         cached_statements=STATEMENTS_CACHED,
     )
-    connection.execute("PRAGMA busy_timeout = 5000")
+    connection.execute(f"PRAGMA busy_timeout = {BUSY_MILLISECONDS}")
     connection.execute("PRAGMA temp_store = MEMORY")
     return connection
 
@@ -87,8 +90,8 @@ class Insert:
         at = 0
         while at < len(rows):
             size = _rows_at_once(len(rows) - at)
-            values = [value for row in rows[at : at + size] for value in row]
-            connection.execute(self._statement(size), values)
+            values = chain.from_iterable(rows[at : at + size])
+            connection.execute(self._statement(size), tuple(values))
             at += size
 
     def _statement(self, size: int) -> str:

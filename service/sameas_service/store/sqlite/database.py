@@ -11,10 +11,14 @@ from sameas_service.domain.errors import Refused
 from sameas_service.domain.message import Message
 from sameas_service.domain.preview import Preview
 from sameas_service.domain.receipt import Receipt
-from sameas_service.store.sqlite import marker, schema
+from sameas_service.store.sqlite import failpoints, marker, schema
 from sameas_service.store.sqlite.append import append
+from sameas_service.store.sqlite.checkpoints import Checkpoints
 from sameas_service.store.sqlite.connection import one, open_reader, open_writer
 from sameas_service.store.sqlite.dump import dump
+from sameas_service.store.sqlite.engine import Guard
+from sameas_service.store.sqlite.failpoints import Failpoint
+from sameas_service.store.sqlite.index import Index
 from sameas_service.store.sqlite.lock import DirectoryLock
 from sameas_service.store.sqlite.subject import Workspace
 from sameas_service.store.sqlite.trying import try_out
@@ -40,10 +44,14 @@ class Database:
         self._path = directory / FILE
         self._writer = open_writer(self._path)
         self._path.chmod(0o600)
+        self._checkpoints = Checkpoints(self._writer, self._path)
+        self._index = Index(self._path)
         schema.migrate(self._writer)
         if marker.is_set(self._writer):
             self.close()
             raise marker.RebuildUnfinishedError
+        self._guard = Guard(self._path)
+        self._guard.look()
         self.workspace = self._workspace(rules)
 
     def append(self, messages: Sequence[Message]) -> list[Receipt | Refused]:
@@ -63,6 +71,15 @@ class Database:
         """Keeps a message, and says all that it changed."""
         return self._write(lambda: try_out(self._writer, self.workspace, message))
 
+    def tidy(self) -> None:
+        """What is due between two transactions: a checkpoint, and a look at who else is there.
+
+        Raises:
+            sqlite3.DatabaseError: the disk failed or is full; what was kept is kept.
+        """
+        self._checkpoints.run_if_due()
+        self._guard.look()
+
     def dump(self) -> dict[str, Any]:
         """Everybody, as the derived tables have it."""
         return dump(self._writer, self.workspace)
@@ -72,19 +89,29 @@ class Database:
         return open_reader(self._path)
 
     def close(self) -> None:
-        """Checkpoints, closes, and lets the next process in."""
+        """Checkpoints, closes, and lets the next process in.
+
+        Not to be called once the disk failed: it would write and sync again. Then the process
+        ends with everything open, and the next one recovers from the log.
+        """
+        self._checkpoints.close()
         self._writer.close()
+        self._index.close()
         self._lock.release()
 
     def _write(self, work: Callable[[], Result]) -> Result:
+        failpoints.at(Failpoint.BEFORE_BEGIN)
         self._writer.execute("BEGIN IMMEDIATE")
         try:
+            failpoints.at(Failpoint.AFTER_BEGIN)
             result = work()
+            failpoints.at(Failpoint.BEFORE_COMMIT)
             self._writer.execute("COMMIT")
         except BaseException:
             if self._writer.in_transaction:
                 self._writer.execute("ROLLBACK")
             raise
+        failpoints.at(Failpoint.AFTER_COMMIT)
         return result
 
     def _workspace(self, rules: Rules) -> Workspace:

@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
@@ -35,9 +36,10 @@ class DirectoryLock:
                 f"the data directory {directory} is in use by another sameas process"
                 f"{holder}; stop that one first, or give this one another directory"
             ) from error
-        self._file.truncate(0)
-        self._file.write(str(os.getpid()))
-        self._file.flush()
+        with suppress(OSError):  # The id is a courtesy; a full disk has no room for it.
+            self._file.truncate(0)
+            self._file.write(str(os.getpid()))
+            self._file.flush()
 
     def release(self) -> None:
         """Lets the next process in."""

@@ -3,6 +3,10 @@
 Who a person is depends on few messages: those of the person's users, all that happened on
 the devices these ever claimed, and the unlinks about them. So an answer costs as much as the
 persons it is about have messages, whatever else the ledger holds.
+
+An answer may take seconds, and a snapshot as long would keep the log from being copied back.
+But the ledger only grows: its messages up to the last one there was at the beginning are the
+same in every snapshot, so each statement has its own.
 """
 
 import sqlite3
@@ -52,7 +56,7 @@ _ENDS = """
 # CROSS JOIN has SQLite begin with what is asked for: left to itself it may begin with the
 # ledger's links or claims, all of them. INDEXED BY makes it an error should an index be gone.
 # The plus takes a column's type away, with which SQLite would not look into an index of an
-# expression.
+# expression; and it keeps SQLite from taking the condition on `seq` for a range of the ledger.
 
 # Users that any link ever joined to these, struck or not.
 _LINKED = """
@@ -63,11 +67,11 @@ _LINKED = """
         SELECT message.source
         FROM kin CROSS JOIN message INDEXED BY message_linked
             ON ifnull(message.user, message.struck) = +kin.id
-        WHERE message.source IS NOT NULL AND message.received_at <= ?3
+        WHERE message.source IS NOT NULL AND message.received_at <= ?3 AND +message.seq <= ?4
         UNION
         SELECT ifnull(message.user, message.struck)
         FROM kin CROSS JOIN message INDEXED BY message_link ON message.source = kin.id
-        WHERE message.source IS NOT NULL AND message.received_at <= ?3
+        WHERE message.source IS NOT NULL AND message.received_at <= ?3 AND +message.seq <= ?4
     )
 """
 # And the devices that they ever claimed.
@@ -79,7 +83,7 @@ _KIN = f"""
             SELECT json_group_array(DISTINCT message.device)
             FROM kin CROSS JOIN message INDEXED BY message_by_user ON message.user = kin.id
             WHERE message.device IS NOT NULL AND message.kind <> 7
-                AND message.received_at <= ?3
+                AND message.received_at <= ?3 AND +message.seq <= ?4
         )
     )
 """  # noqa: S608
@@ -88,7 +92,7 @@ _LINKS = f"""
     SELECT json_group_array(seq)
     FROM kin CROSS JOIN message INDEXED BY message_linked
         ON ifnull(message.user, message.struck) = +kin.id
-    WHERE message.source IS NOT NULL AND message.received_at <= ?3
+    WHERE message.source IS NOT NULL AND message.received_at <= ?3 AND +message.seq <= ?4
 """  # noqa: S608
 _DEVICES = """
     SELECT json_group_array(id) FROM device
@@ -98,22 +102,22 @@ _DEVICES = """
 _SEQS = """
     SELECT json_group_array(seq) FROM (
         SELECT seq FROM json_each(?2) CROSS JOIN message ON message.user = value
-        WHERE received_at <= ?4
+        WHERE received_at <= ?4 AND +message.seq <= ?6
         UNION
         SELECT seq FROM json_each(?2)
         CROSS JOIN message ON ifnull(message.user, message.struck) = value
-        WHERE source IS NOT NULL AND received_at <= ?4
+        WHERE source IS NOT NULL AND received_at <= ?4 AND +message.seq <= ?6
         UNION
         SELECT seq FROM json_each(?3) CROSS JOIN message ON message.device = value
-        WHERE user IS NULL AND received_at <= ?4
+        WHERE user IS NULL AND received_at <= ?4 AND +message.seq <= ?6
         UNION
         SELECT seq FROM json_each(?3) CROSS JOIN message ON message.device = value
-        WHERE user IS NOT NULL AND kind <> 7 AND received_at <= ?4
+        WHERE user IS NOT NULL AND kind <> 7 AND received_at <= ?4 AND +message.seq <= ?6
         UNION
         SELECT seq FROM json_each(?3) CROSS JOIN span ON span.device = value
         CROSS JOIN message ON message.workspace = ?1
             AND message.message_id = substr(start_id, 1, length(start_id) - 1)
-        WHERE substr(start_id, -1) = char(1) AND received_at <= ?4
+        WHERE substr(start_id, -1) = char(1) AND received_at <= ?4 AND +message.seq <= ?6
         LIMIT ?5
     )
 """
@@ -123,7 +127,10 @@ _MESSAGES = f"""
 """  # noqa: S608
 _UNLINKS = """
     SELECT json_group_array(message_id) FROM unlink
-    WHERE workspace = ?1 AND user IN (SELECT value FROM json_each(?2))
+    WHERE workspace = ?1 AND user IN (SELECT value FROM json_each(?2)) AND (
+        SELECT seq FROM message
+        WHERE message.workspace = ?1 AND message.message_id = unlink.message_id
+    ) <= ?3
 """
 
 
@@ -131,11 +138,13 @@ class Past:
     """What the ledger held of some users and devices at a time; None for now."""
 
     def __init__(
-        self, connection: sqlite3.Connection, workspace: Workspace, as_of: int | None
+        self, connection: sqlite3.Connection, workspace: Workspace, as_of: int | None, last: int
     ) -> None:
+        """Begins with nothing; `last` is the ledger's last message that counts."""
         self._connection = connection
         self._workspace = workspace
         self._upto = FOREVER.at if as_of is None else as_of
+        self._last = last
         self._messages: dict[int, Message] = {}
         self._unlinks: dict[str, Message] = {}
 
@@ -168,10 +177,10 @@ class Past:
 
     def _of_users(self, sql: str, names: Collection[str | None]) -> Any:
         named = as_json(list(names))
-        return one(self._connection, sql, self._workspace.id, named, self._upto)
+        return one(self._connection, sql, self._workspace.id, named, self._upto, self._last)
 
     def _add(self, users: Collection[int], devices: Collection[int]) -> None:
-        wanted = (as_json(users), as_json(devices), self._upto, MESSAGES_MAX + 1)
+        wanted = (as_json(users), as_json(devices), self._upto, MESSAGES_MAX + 1, self._last)
         self._add_messages(one(self._connection, _SEQS, self._workspace.id, *wanted))
 
     def _add_messages(self, seqs: Sequence[int]) -> None:
@@ -194,7 +203,7 @@ class Past:
         found = self._messages.values()
         names = {m.user for m in found} | {m.source for m in found}
         named = as_json([name for name in names if name is not None])
-        ids = one(self._connection, _UNLINKS, self._workspace.id, named)
+        ids = one(self._connection, _UNLINKS, self._workspace.id, named, self._last)
         new = [message_id for message_id in ids if message_id not in self._unlinks]
         for unlink, _ in ledger.by_id(self._connection, self._workspace.id, new) if new else ():
             if unlink.received_at <= self._upto:
@@ -206,10 +215,11 @@ def persons(
 ) -> list[PersonView | None]:
     """The person of each key as of a time; None where no message had named it."""
     views: dict[End, PersonView | None] = {}
+    last = _last(connection)
     ends = _ends(connection, workspace, keys)
     for end in ends:
         if end is not None and end not in views:
-            person, _ = _person(connection, workspace, end, as_of)
+            person = _person(Past(connection, workspace, as_of, last), end, workspace)
             views[end] = None if person is None else _view(person)
     return [None if end is None else views[end] for end in ends]
 
@@ -221,10 +231,11 @@ def messages(
     as_of: int,
 ) -> Page | None:
     """A page of a person's timeline as of a time; None where there was no such person."""
+    past = Past(connection, workspace, as_of, _last(connection))
     (end,) = _ends(connection, workspace, [query.key])
     if end is None:
         return None
-    person, past = _person(connection, workspace, end, as_of)
+    person = _person(past, end, workspace)
     if person is None:
         return None
     # As they came: a claim that was struck is shown with its device.
@@ -247,8 +258,8 @@ def explanation(
     as_of: int | None,
 ) -> Explanation:
     """Why two keys are one person, or why not, as of a time; None for now."""
+    past = Past(connection, workspace, as_of, _last(connection))
     one_end, other_end = _ends(connection, workspace, [first, second])
-    past = Past(connection, workspace, as_of)
     for end in (one_end, other_end):
         if end is not None:
             past.add(end, workspace.session_gap)
@@ -257,13 +268,15 @@ def explanation(
     return explain(past.messages, one_end, other_end, _rules(workspace))
 
 
-def _person(
-    connection: sqlite3.Connection, workspace: Workspace, end: End, as_of: int
-) -> tuple[Person | None, Past]:
-    past = Past(connection, workspace, as_of)
+def _last(connection: sqlite3.Connection) -> int:
+    """The ledger's last message; 0 for none."""
+    return ledger.last_seq(connection)
+
+
+def _person(past: Past, end: End, workspace: Workspace) -> Person | None:
     past.add(end, workspace.session_gap)
     rules = _rules(workspace)
-    return find(derive(past.messages, rules), end, rules), past
+    return find(derive(past.messages, rules), end, rules)
 
 
 def _rules(workspace: Workspace) -> Rules:

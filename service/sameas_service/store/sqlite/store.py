@@ -17,8 +17,9 @@ from sameas_service.domain.message import Message, Position
 from sameas_service.domain.preview import Preview
 from sameas_service.domain.receipt import Receipt
 from sameas_service.resolver.ports import Filter, Page, PersonKey, PersonView
-from sameas_service.store.sqlite import changes, past, reading
+from sameas_service.store.sqlite import changes, failpoints, past, reading, views
 from sameas_service.store.sqlite.database import Database
+from sameas_service.store.sqlite.failpoints import Failpoint
 from sameas_service.store.sqlite.reading import PageQuery
 from sameas_service.store.sqlite.together import Together
 
@@ -67,7 +68,9 @@ class SqliteStore:
         self._page_reader = self._database.reader()
         self._past_reader = self._database.reader()
         self._change_reader = self._database.reader()
-        self._writing: Together[Any, Any] = Together("writer", self._write, GROUP_MESSAGES_MAX)
+        self._writing: Together[Any, Any] = Together(
+            "writer", self._write, GROUP_MESSAGES_MAX, self._tidy
+        )
         self._persons = Together("persons", self._read_persons, GROUP_PERSONS_MAX)
         self._pages = Together("pages", self._read_pages, GROUP_PAGES_MAX)
         self._past = Together("past", self._read_past, GROUP_PAST_MAX)
@@ -132,12 +135,16 @@ class SqliteStore:
         return True
 
     async def close(self) -> None:
-        """See `Store.close`."""
-        await self._persons.close()
-        await self._pages.close()
-        await self._past.close()
-        await self._following.close()
-        await self._writing.close()
+        """See `Store.close`. Once the disk failed it leaves the database as it is: to close it
+        would write and sync again, so the process must end without.
+        """
+        groups = (self._writing, self._persons, self._pages, self._past, self._following)
+        for one in groups:
+            if self._failed:
+                return
+            await one.close()
+        if self._failed:
+            return
         self._person_reader.close()
         self._page_reader.close()
         self._past_reader.close()
@@ -149,6 +156,16 @@ class SqliteStore:
         calls = [item for item in items if not isinstance(item, Report)]
         answers = iter(self._append(calls) if calls else ())
         return [self._report(item) if isinstance(item, Report) else next(answers) for item in items]
+
+    def _tidy(self) -> None:
+        """Behind a group, when its answers are out: nobody in it waits for this."""
+        if self._failed:
+            return
+        try:
+            failpoints.at(Failpoint.AFTER_ANSWER)
+            self._on_disk(self._database.tidy)
+        except Exception:
+            log.exception("the log was not copied back into the database; it has everything")
 
     def _report(self, report: Report) -> Preview | Refused | Exception:
         database = self._database
@@ -185,6 +202,10 @@ class SqliteStore:
                 raise Refused(
                     Reason.DISK_FULL, "the disk is full; nothing was kept, reads go on"
                 ) from error
+            if _code(error) == sqlite3.SQLITE_BUSY:
+                raise Refused(
+                    Reason.OVERLOADED, "another program writes to the database; nothing was kept"
+                ) from error
             if _code(error) in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CORRUPT):
                 # After a failed fsync the kernel may have dropped the pages and will report
                 # success next time: the only honest thing is to end and recover from the log.
@@ -199,8 +220,8 @@ class SqliteStore:
     ) -> Sequence[list[PersonView | None] | Exception]:
         keys = [key for call in calls for key in call]
         with _snapshot(self._person_reader) as connection:
-            views = iter(reading.persons(connection, self._database.workspace, keys))
-        return [list(islice(views, len(call))) for call in calls]
+            found = iter(views.persons(connection, self._database.workspace, keys))
+        return [list(islice(found, len(call))) for call in calls]
 
     def _read_pages(self, queries: Sequence[PageQuery]) -> Sequence[Page | Exception | None]:
         with _snapshot(self._page_reader) as connection:
@@ -215,8 +236,7 @@ class SqliteStore:
             ]
 
     def _read_past(self, reads: Sequence[Callable[..., Any]]) -> Sequence[Any]:
-        with _snapshot(self._past_reader) as connection:
-            return [read(connection, self._database.workspace) for read in reads]
+        return [read(self._past_reader, self._database.workspace) for read in reads]
 
 
 def _code(error: sqlite3.DatabaseError) -> int:
@@ -239,4 +259,5 @@ def _snapshot(connection: sqlite3.Connection) -> Iterator[Any]:
     try:
         yield connection
     finally:
-        connection.execute("COMMIT")
+        if connection.in_transaction:
+            connection.execute("COMMIT")
