@@ -47,7 +47,7 @@ class BufferOptions:
 
 
 class Entry(NamedTuple):
-    """A queued message: its id, and its `IngestItem` as bytes, which are final."""
+    """A queued message: its id, and its bytes in a batch, which are final."""
 
     message_id: str
     body: bytes
@@ -179,16 +179,14 @@ class Outbox:
         entries: list[Entry] = []
         room = BATCH_BYTES_MAX - _ENVELOPE_BYTES
         while self._entries and len(entries) < BATCH_MESSAGES_MAX:
-            room -= len(self._entries[0].body) + _FRAME_BYTES
+            room -= len(self._entries[0].body)
             if room < 0 and entries:
                 break
             entries.append(self._entries.popleft())
         return entries
 
 
-_FRAME_BYTES = 6
-"""What a repeated field adds to each element at most: a tag, and a length below 2^35."""
 _ENVELOPE_BYTES = 64
 """What a batch has besides its items (`sent_at`), with room to spare."""
-ENTRY_BYTES_MAX = BATCH_BYTES_MAX - _ENVELOPE_BYTES - _FRAME_BYTES
+ENTRY_BYTES_MAX = BATCH_BYTES_MAX - _ENVELOPE_BYTES
 """A message larger than this fits no batch."""

@@ -8,9 +8,9 @@ import time
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from sameas import v1
 from sameas._calls import WriteRequest
 from sameas._delivery import Delivery, OnError
+from sameas._framing import framed
 from sameas._outbox import ENTRY_BYTES_MAX, BufferOptions, Entry, Outbox
 from sameas._writes import Writes
 from sameas.errors import InvalidArgument
@@ -118,7 +118,7 @@ class Buffer(Writes[str]):
         if os.getpid() != self._process:
             raise RuntimeError("the buffer was opened before a fork: its threads are not here")
         # As bytes at once: it is final, and takes a tenth of the memory of the object.
-        entry = Entry(request.message_id, _item(request).SerializeToString())
+        entry = Entry(request.message_id, framed(request))
         if len(entry.body) > ENTRY_BYTES_MAX:
             raise InvalidArgument(
                 "the message is larger than a batch may be", reason="BATCH_TOO_LARGE"
@@ -140,17 +140,3 @@ class Buffer(Writes[str]):
         """Closes where nobody reads the report: what failed was told, what hangs was not."""
         if pending := self.close().pending:
             _LOG.warning("%d messages have no answer yet as the buffer closes", pending)
-
-
-def _item(request: WriteRequest) -> v1.IngestItem:
-    match request:
-        case v1.TrackRequest():
-            return v1.IngestItem(track=request)
-        case v1.IdentifyRequest():
-            return v1.IngestItem(identify=request)
-        case v1.AliasRequest():
-            return v1.IngestItem(alias=request)
-        case v1.ResetRequest():
-            return v1.IngestItem(reset=request)
-        case v1.UpdateProfileRequest():
-            return v1.IngestItem(update_profile=request)
