@@ -99,13 +99,13 @@ class IdentityServicer:
         else:
             other = PersonKey("anonymous", unlink.device)
         user = PersonKey("user", unlink.user or "")
-        first, second = await self._store.persons([other, user])
-        if first is None or second is None or first.person_id != second.person_id:
-            return []
         try:
+            first, second = await self._store.persons([other, user])
+            if first is None or second is None or first.person_id != second.person_id:
+                return []
             return list(explanation_of(await self._store.explain(other, user)).chain)
         except Refused:
-            # Too many messages to explain: the unlink was taken all the same.
+            # Too many messages to explain, or too late: the unlink was taken all the same.
             return []
 
     async def Ingest(self, request: v1.IngestRequest, _: Context) -> v1.IngestResponse:  # noqa: N802
