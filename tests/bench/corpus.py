@@ -4,13 +4,26 @@ import gzip
 import itertools
 import random
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 import orjson
 from tests.support.shared import CORPUS
 
 from sameas import v1
+from sameas._calls import WriteRequest
+from sameas._writes import Writes
 from sameas_service.cli.lines import item_of
+
+
+class Requests(Writes[WriteRequest]):
+    """The client's writing calls, each answered with the request that it would send."""
+
+    def _deliver(self, request: WriteRequest, timeout: float | None) -> WriteRequest:  # noqa: ARG002
+        return request
+
+
+REQUESTS = Requests()
 
 
 def items(count: int) -> list[v1.IngestItem]:
@@ -18,12 +31,30 @@ def items(count: int) -> list[v1.IngestItem]:
 
     The corpus is repeated with new ids as often as needed: a copy has other people.
     """
-    return [item_of(orjson.dumps(line)) for line in itertools.islice(_lines(), count)]
+    return [
+        item_of(orjson.dumps(line)) for line in itertools.islice(_lines(itertools.count()), count)
+    ]
 
 
-def _lines() -> Iterator[dict[str, object]]:
+def tracks(copies: Iterable[int]) -> Iterator[dict[str, Any]]:
+    """The arguments of calls of `track`, from copies of the corpus: each has other people."""
+    for line in _lines(copies):
+        if line["type"] == "track":
+            yield {name: line[word] for name, word in _TRACK_WORDS.items() if word in line}
+
+
+_TRACK_WORDS = {
+    "event": "event",
+    "properties": "properties",
+    "context": "context",
+    "anonymous_id": "anonymousId",
+    "user_id": "userId",
+}
+
+
+def _lines(copies: Iterable[int]) -> Iterator[dict[str, object]]:
     lines = _corpus() if CORPUS.exists() else _made_up()
-    for copy in itertools.count():
+    for copy in copies:
         for index, line in enumerate(lines):
             renamed = {
                 key: f"{line[key]}-{copy}"

@@ -1,7 +1,12 @@
-"""The same server stack with handlers that do nothing: the limit of unary calls."""
+"""The same server stack with handlers that do nothing: the limit of unary calls.
+
+`python -m tests.bench.empty_server METHOD=HEX ...`: a method and its answer's bytes, so that
+it sends what the real server does.
+"""
 
 import asyncio
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 import grpc
@@ -11,22 +16,17 @@ from sameas_service.server.app import IDENTITY, PERSON
 from sameas_service.server.options import OPTIONS
 from sameas_service.servicer.handlers import handler_of
 
-PERSON_ID = "00000000-0000-5000-8000-000000000000"
-
 
 class Empty:
-    """Answers every call with a value of the usual size."""
+    """Answers every call of a method with one and the same value."""
+
+    def __init__(self, answers: Mapping[str, bytes]) -> None:
+        """Answers by method; of others they are empty."""
+        self._answers = answers
 
     def __getattr__(self, name: str) -> Any:
         """A method of this name."""
-        answer: Any = getattr(v1, f"{name}Response")()
-        fields = answer.DESCRIPTOR.fields_by_name
-        if "person" in fields:
-            person = v1.Person(person_id=PERSON_ID, user_id="u", user_ids=["u"], traits_json="{}")
-            answer.person.CopyFrom(person)
-        elif "receipt" in fields:
-            receipt = v1.Receipt(message_id=PERSON_ID, outcome=3, person_id=PERSON_ID)
-            answer.receipt.CopyFrom(receipt)
+        answer = getattr(v1, f"{name}Response").FromString(self._answers.get(name, b""))
 
         async def call(_: Any, __: Any) -> Any:
             return answer
@@ -34,11 +34,13 @@ class Empty:
         return call
 
 
-async def main() -> None:
+async def main(arguments: list[str]) -> None:
     """Serves on a free port, and prints it."""
+    pairs = (argument.split("=") for argument in arguments)
+    empty = Empty({method: bytes.fromhex(answer) for method, answer in pairs})
     server = grpc.aio.server(options=OPTIONS)
     server.add_generic_rpc_handlers(
-        tuple(handler_of(service, Empty()) for service in (IDENTITY, PERSON))
+        tuple(handler_of(service, empty) for service in (IDENTITY, PERSON))
     )
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
@@ -48,4 +50,4 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    asyncio.run(main(sys.argv[1:]))

@@ -1,104 +1,159 @@
 """Batches of 500 against plain sqlite3 that inserts the same rows, with the same durability."""
 
-import sqlite3
 import statistics
 import tempfile
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import grpc
-from tests.bench import corpus
+from tests.bench import corpus, h2
+from tests.bench.cpu import cpu_seconds
+from tests.bench.plain import Ledger, Plain
 from tests.bench.results import Result, ratio
-from tests.support.servers import running
+from tests.support.servers import Server, running
 
 from sameas import v1
-from sameas_service.store.sqlite import schema
-from sameas_service.store.sqlite.connection import open_writer
+from sameas._channel import channel_options
 
 BATCH = 500
-MESSAGES = 20_000
-ROUNDS = 5
-UNDER_WAY = 4
+MESSAGES = 15_000
+ROUNDS = 7
+UNDER_WAY = 8
+"""Batches on their way at once: what a stream lets wait, and about what a client's buffer under
+load keeps on its way (two senders with 2,500 messages each)."""
+
+GROUP = 2_500
+"""Messages of the server's largest transaction; plain inserts of so many are told of, too."""
+
+RATE_LEAST = 17_000
+
+Send = Callable[[str, Sequence[bytes]], list[float]]
+"""Sends ready-made batches to a target, a few under way; each one's seconds until its answer."""
+
+
+@dataclass
+class Round:
+    """What one round took: seconds by the wall clock and of CPU, all for the same messages."""
+
+    seconds: float
+    server_cpu: float
+    client_cpu: float
+    latencies: list[float]
+    plain: float
+    plain_cpu: float
+    plain_grouped: float
 
 
 def measure() -> list[Result]:
     """Throughput of Ingest, durable and with identities resolved, as a share of plain rows."""
-    items = corpus.items(MESSAGES * (ROUNDS + 1))
-    shares, rates, latencies = [], [], []
-    with running() as server, tempfile.TemporaryDirectory() as directory:
-        plain = _plain(Path(directory) / "plain.db")
-        _ingest(server.target, items[:MESSAGES])
-        seen = _rows(server.data / "sameas.db", 0)
-        _insert(plain, seen)
-        for number in range(1, ROUNDS + 1):
-            part = items[number * MESSAGES : (number + 1) * MESSAGES]
-            seconds, took = _ingest(server.target, part)
-            rows = _rows(server.data / "sameas.db", seen[-1][0])
-            assert len(rows) == MESSAGES, "not all were kept"
-            seen = rows
-            shares.append(_insert(plain, rows) / seconds)
-            rates.append(MESSAGES / seconds)
-            latencies += took
-        plain.close()
-    latencies.sort()
-    return [
-        ratio("Ingest of 500 against plain sqlite3", statistics.median(shares), least=0.6),
-        Result("Ingest of 500", statistics.median(rates), "messages/s"),
-        Result("Ingest of 500, p50", latencies[len(latencies) // 2] * 1e3, "ms"),
-        Result("Ingest of 500, p99", latencies[int(len(latencies) * 0.99)] * 1e3, "ms"),
-    ]
+    return compare(f"Ingest of {BATCH}", send, requests)
 
 
-def _ingest(target: str, items: Sequence[v1.IngestItem]) -> tuple[float, list[float]]:
-    """Seconds for all items, with a few batches under way; and each batch's seconds."""
-    bodies = [
-        v1.IngestRequest(items=items[at : at + BATCH], imported=True).SerializeToString()
-        for at in range(0, len(items), BATCH)
-    ]
+def requests(items: Sequence[v1.IngestItem], size: int = BATCH) -> list[bytes]:
+    """The items as live batches, with the present time as `sent_at`, as the client gives it."""
+    bodies = []
+    for at in range(0, len(items), size):
+        batch = v1.IngestRequest(items=items[at : at + size])
+        batch.sent_at.GetCurrentTime()
+        bodies.append(batch.SerializeToString())
+    return bodies
+
+
+def send(target: str, bodies: Sequence[bytes], under_way: int = UNDER_WAY) -> list[float]:
+    """Sends batches by the call `Ingest`; each one's seconds until its answer."""
     took: list[float] = []
-    with grpc.insecure_channel(target) as channel:
+    room = threading.Semaphore(under_way)
+
+    def done(begun: float) -> None:
+        took.append(time.perf_counter() - begun)
+        room.release()
+
+    # With the client's options, so that what a busy server refuses is sent again.
+    with grpc.insecure_channel(target, options=channel_options()) as channel:
         call = channel.unary_unary("/sameas.v1.IdentityService/Ingest")
-        grpc.channel_ready_future(channel).result(timeout=10)
-        begin = time.perf_counter()
-        waiting: list[tuple[float, Any]] = []
+        waiting = []
         for body in bodies:
-            if len(waiting) == UNDER_WAY:
-                took.append(_finish(*waiting.pop(0)))
-            waiting.append((time.perf_counter(), call.future(body, timeout=60)))
-        took += [_finish(*one) for one in waiting]
-        return time.perf_counter() - begin, took
+            room.acquire()
+            begun = time.perf_counter()
+            waiting.append(call.future(body, timeout=60))
+            waiting[-1].add_done_callback(lambda _, begun=begun: done(begun))
+        for future in waiting:
+            future.result()
+        for _ in range(under_way):
+            room.acquire()
+    return took
 
 
-def _finish(begun: float, future: Any) -> float:
-    future.result()
-    return time.perf_counter() - begun
+def compare(
+    name: str, send: Send, requests: Callable[[Sequence[v1.IngestItem]], list[bytes]]
+) -> list[Result]:
+    """Rounds of a way to send batches in turn with plain inserts of what the server kept."""
+    items = corpus.items(MESSAGES * (ROUNDS + 1))
+    parts = [items[at : at + MESSAGES] for at in range(0, len(items), MESSAGES)]
+    with ExitStack() as stack:
+        server = stack.enter_context(running())
+        directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        plains = [
+            stack.enter_context(closing(Plain(directory / f"{size}.db", size)))
+            for size in (BATCH, GROUP)
+        ]
+        ledger = Ledger(server.data)
+        rounds = [_round(server, ledger, plains, send, requests(part)) for part in parts]
+    # The first is for warming up.
+    return _results(name, rounds[1:])
 
 
-def _plain(path: Path) -> sqlite3.Connection:
-    connection = open_writer(path)
-    schema.migrate(connection)
-    return connection
-
-
-def _rows(path: Path, behind: int) -> list[tuple[Any, ...]]:
-    """The ledger's rows behind a sequence number, as they were inserted."""
-    connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
-    try:
-        return connection.execute(
-            "SELECT * FROM message WHERE seq > ? ORDER BY seq", (behind,)
-        ).fetchall()
-    finally:
-        connection.close()
-
-
-def _insert(connection: sqlite3.Connection, rows: Sequence[tuple[Any, ...]]) -> float:
-    """Seconds to insert rows in transactions of a batch each, and nothing else."""
-    statement = f"INSERT INTO message VALUES ({', '.join('?' * len(rows[0]))})"
+def _round(
+    server: Server, ledger: Ledger, plains: Sequence[Plain], send: Send, bodies: Sequence[bytes]
+) -> Round:
+    server_cpu, client_cpu = cpu_seconds(server.process.pid), time.process_time()
     begin = time.perf_counter()
-    for at in range(0, len(rows), BATCH):
-        connection.execute("BEGIN IMMEDIATE")
-        connection.executemany(statement, rows[at : at + BATCH])
-        connection.execute("COMMIT")
-    return time.perf_counter() - begin
+    latencies = send(server.target, bodies)
+    seconds = time.perf_counter() - begin
+    client_cpu = time.process_time() - client_cpu
+    server_cpu = cpu_seconds(server.process.pid) - server_cpu
+    rows = ledger.fresh()
+    assert len(rows) == MESSAGES, "not all were kept"
+    for plain in plains:
+        plain.insert(rows)
+    batched, grouped = plains
+    return Round(
+        seconds, server_cpu, client_cpu, latencies, batched.seconds, batched.cpu, grouped.seconds
+    )
+
+
+def _results(name: str, rounds: Sequence[Round]) -> list[Result]:
+    rate = statistics.median(MESSAGES / one.seconds for one in rounds)
+    latencies = [one for each in rounds for one in each.latencies]
+    return [
+        ratio(
+            f"{name} against plain sqlite3",
+            statistics.median(one.plain / one.seconds for one in rounds),
+            least=0.6,
+        ),
+        ratio(
+            f"{name} against plain sqlite3 in transactions of {GROUP:,}",
+            statistics.median(one.plain_grouped / one.seconds for one in rounds),
+        ),
+        Result(name, rate, "messages/s", f">= {RATE_LEAST:,}", rate >= RATE_LEAST),
+        *latency_results(f"{name}, {UNDER_WAY} under way", latencies),
+        _cpu(f"{name}, server's CPU", [one.server_cpu for one in rounds]),
+        _cpu(f"{name}, sender's CPU", [one.client_cpu for one in rounds]),
+        _cpu("plain sqlite3 of the same rows, CPU", [one.plain_cpu for one in rounds]),
+    ]
+
+
+def latency_results(what: str, latencies: Sequence[float]) -> list[Result]:
+    """p50 and p99 of calls' seconds."""
+    return [
+        Result(f"{what}, p{share}", h2.percentile(latencies, share / 100) * 1e3, "ms")
+        for share in (50, 99)
+    ]
+
+
+def _cpu(name: str, seconds: Sequence[float]) -> Result:
+    return Result(name, statistics.median(seconds) / MESSAGES * 1e6, "µs/message")
