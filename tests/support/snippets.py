@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).parents[2]
-READMES = (ROOT / "README.md", ROOT / "client" / "README.md")
+READMES = tuple(ROOT / name for name in ("README.md", "client/README.md", "service/README.md"))
 TARGET = "127.0.0.1:50051"
 """The server that the documentation talks to."""
 

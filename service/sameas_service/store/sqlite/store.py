@@ -28,6 +28,10 @@ log = logging.getLogger(__name__)
 GROUP_MESSAGES_MAX = 2_500
 """Messages of one transaction, more or less: a group ends behind the call that reaches it."""
 
+HEAVY_CHARACTERS = 4_096
+"""A message weighs one more for each so many characters of its payload and context, so that a
+group of large ones ends sooner and the log stays short."""
+
 GROUP_PERSONS_MAX = 256
 GROUP_PAGES_MAX = 16
 GROUP_PAST_MAX = 1
@@ -78,7 +82,9 @@ class SqliteStore:
 
     async def append(self, messages: Sequence[Message]) -> Answers:
         """See `Store.append`."""
-        answers: Answers = await self._writing.do(messages, len(messages)) if messages else []
+        if not messages:
+            return []
+        answers: Answers = await self._writing.do(messages, _weight(messages))
         return answers
 
     async def report(self, message: Message, *, keep: bool) -> Preview | Refused:
@@ -237,6 +243,10 @@ class SqliteStore:
 
     def _read_past(self, reads: Sequence[Callable[..., Any]]) -> Sequence[Any]:
         return [read(self._past_reader, self._database.workspace) for read in reads]
+
+
+def _weight(messages: Sequence[Message]) -> int:
+    return sum(1 + (len(m.payload) + len(m.context)) // HEAVY_CHARACTERS for m in messages)
 
 
 def _code(error: sqlite3.DatabaseError) -> int:
