@@ -5,7 +5,7 @@ READY := .venv/.ready
 STUBS := client/sameas/v1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint type format proto proto-check proto-release bench demo campaign lock clean
+.PHONY: help run test check lint type format proto proto-check proto-release bench demo campaign linear power kills lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -51,6 +51,12 @@ demo: $(READY) ## a server on a throw-away directory, the README's example throu
 
 campaign: $(READY) ## property tests, long: make campaign SEED=1 EXAMPLES=20000
 	SAMEAS_TEST_EXAMPLES=$(or $(EXAMPLES),20000) $(BIN)/python -m pytest tests/property --hypothesis-seed=$(or $(SEED),0)
+
+linear: $(READY) ## linearizability, long: make linear SEED=1 HISTORIES=20000
+	SAMEAS_TEST_HISTORIES=$(or $(HISTORIES),20000) SAMEAS_TEST_SEED=$(or $(SEED),1) $(BIN)/python -m pytest -s tests/linear
+
+power: $(READY) ## power-loss images, many: make power SEED=1 IMAGES=100000
+	SAMEAS_TEST_IMAGES=$(or $(IMAGES),100000) SAMEAS_TEST_SEED=$(or $(SEED),1) $(BIN)/python -m pytest -s tests/faults/test_power_loss.py
 
 lock: $(READY) ## pin the newest versions that fit, in requirements.lock
 	$(BIN)/python tests/support/lock.py

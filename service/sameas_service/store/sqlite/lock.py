@@ -24,7 +24,7 @@ class DirectoryLock:
         Raises:
             DirectoryBusyError: another process holds it.
         """
-        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        _make(directory, mode=0o700)
         path = directory / "sameas.lock"
         self._file: IO[str] = path.open("a+")
         try:
@@ -49,3 +49,18 @@ class DirectoryLock:
         self._file.seek(0)
         text = self._file.read().strip()
         return f" (process {text})" if text else ""
+
+
+def _make(directory: Path, mode: int = 0o777) -> None:
+    """Makes a directory and those above it, for good: a name is on disk only once the directory
+    that it stands in is synced, and a power cut could take the whole database with it.
+    """
+    if directory.is_dir():
+        return
+    _make(directory.parent)
+    directory.mkdir(mode=mode, exist_ok=True)
+    parent = os.open(directory.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(parent)
+    finally:
+        os.close(parent)

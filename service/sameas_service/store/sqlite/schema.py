@@ -214,7 +214,8 @@ def migrate(connection: sqlite3.Connection) -> None:
     """
     database = Database(connection)
     migrations.apply(database)
-    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    if connection.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
 
 
 @migrations()
