@@ -5,7 +5,7 @@ READY := .venv/.ready
 STUBS := client/sameas/v1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint type format proto proto-check proto-release bench demo campaign linear power kills lock clean
+.PHONY: help run test check lint type format proto proto-check proto-release bench bench-scale demo campaign linear power kills lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -46,11 +46,18 @@ proto-release: $(READY) ## make the present protos what later ones must not brea
 bench: $(READY) ## measure; prints a table and writes bench.json
 	$(BIN)/python -m tests.bench
 
+bench-scale: $(READY) ## measure at 10,000,000 messages (long; 20 GB of disk), and draw the README's chart
+	$(BIN)/python -m tests.bench scale growth
+	$(BIN)/python -m tests.bench.plot
+
 demo: $(READY) ## a server on a throw-away directory, the README's example through it
 	$(BIN)/python tests/support/demo.py
 
 campaign: $(READY) ## property tests, long: make campaign SEED=1 EXAMPLES=20000
 	SAMEAS_TEST_EXAMPLES=$(or $(EXAMPLES),20000) $(BIN)/python -m pytest tests/property --hypothesis-seed=$(or $(SEED),0)
+
+kills: $(READY) ## kill -9 under load, many times: make kills KILLS=200
+	SAMEAS_TEST_KILLS=$(or $(KILLS),200) $(BIN)/python -m pytest -s tests/faults/test_kill.py
 
 linear: $(READY) ## linearizability, long: make linear SEED=1 HISTORIES=20000
 	SAMEAS_TEST_HISTORIES=$(or $(HISTORIES),20000) SAMEAS_TEST_SEED=$(or $(SEED),1) $(BIN)/python -m pytest -s tests/linear

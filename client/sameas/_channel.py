@@ -41,8 +41,10 @@ _SERVICE_CONFIG = {
         }
     ],
     # Each failed attempt costs one token and each success gives back a tenth; below half of
-    # them nothing is retried. So an outage is not made worse by its victims.
-    "retryThrottling": {"maxTokens": 100, "tokenRatio": 0.1},
+    # them nothing is retried. So an outage is not made worse by its victims. It is the most
+    # that gRPC allows, since a burst of some thousand calls at once is more than a server
+    # lets wait, and what it refuses of it should be tried again.
+    "retryThrottling": {"maxTokens": 1000, "tokenRatio": 0.1},
 }
 
 

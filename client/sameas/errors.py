@@ -20,10 +20,11 @@ After `Unavailable`, `DeadlineExceeded`, `Cancelled` and `ServerFault` it is unk
 the message was kept. Repeat the call with the same `message_id`: it counts once.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 import grpc
+from google.protobuf import any_pb2
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
@@ -39,6 +40,8 @@ class SameasError(Exception):
         reason: Stable name of the error: an `ErrorReason` of the API without its prefix
             (`ID_BLOCKED`), or empty where the error did not come from the service.
         metadata: The variables of the message, by the names that the reason documents.
+        retry_seconds: After how long the server asks to be called again; None where it did
+            not say.
     """
 
     default_code: ClassVar[grpc.StatusCode] = grpc.StatusCode.UNKNOWN
@@ -55,6 +58,7 @@ class SameasError(Exception):
         self.code = code or self.default_code
         self.reason = reason
         self.metadata: dict[str, str] = dict(metadata or {})
+        self.retry_seconds: float | None = None
 
     @property
     def field(self) -> str:
@@ -159,19 +163,35 @@ _BY_CODE: dict[grpc.StatusCode, type[SameasError]] = {
 def from_rpc_error(error: grpc.RpcError) -> SameasError:
     """The exception for a failed call, sync or aio; to be raised `from` the RpcError."""
     code = error.code() or grpc.StatusCode.UNKNOWN
-    info = _error_info(error)
+    details = _details(error)
+    info = _error_info(details)
     kind = _BY_REASON.get(info.reason) or _BY_CODE.get(code, ServerFault)
-    return kind(error.details() or code.name, code=code, reason=info.reason, metadata=info.metadata)
+    made = kind(error.details() or code.name, code=code, reason=info.reason, metadata=info.metadata)
+    made.retry_seconds = _retry_seconds(details)
+    return made
 
 
-def _error_info(error: grpc.RpcError) -> error_details_pb2.ErrorInfo:
-    """The service's ErrorInfo, or an empty one: proxies and gRPC itself send none."""
-    info = error_details_pb2.ErrorInfo()
+def _details(error: grpc.RpcError) -> Sequence[any_pb2.Any]:
+    """What the status has with it: nothing from proxies and gRPC itself."""
     try:
         status = rpc_status.from_call(error)
-    except ValueError:  # details that contradict the status are nobody's reason
-        return info
-    for detail in status.details if status else ():
+    except ValueError:  # details that contradict the status are nobody's
+        return ()
+    return status.details if status else ()
+
+
+def _error_info(details: Sequence[any_pb2.Any]) -> error_details_pb2.ErrorInfo:
+    """The service's ErrorInfo, or an empty one."""
+    info = error_details_pb2.ErrorInfo()
+    for detail in details:
         if detail.Is(info.DESCRIPTOR) and detail.Unpack(info) and info.domain == DOMAIN:
             return info
     return error_details_pb2.ErrorInfo()
+
+
+def _retry_seconds(details: Sequence[any_pb2.Any]) -> float | None:
+    retry = error_details_pb2.RetryInfo()
+    for detail in details:
+        if detail.Is(retry.DESCRIPTOR) and detail.Unpack(retry):
+            return float(retry.retry_delay.ToMilliseconds()) / 1e3
+    return None

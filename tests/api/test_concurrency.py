@@ -9,7 +9,7 @@ from typing import Any
 import grpc
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from sameas import v1
+from sameas import channel_options, v1
 from sameas_service.domain.accept import Call, accept
 from sameas_service.domain.derive import Rules
 from sameas_service.domain.message import Kind, Message
@@ -134,7 +134,7 @@ async def test_64_clients_over_the_same_ids_leave_what_the_model_gives(
 
 async def test_what_everybody_adds_at_once_adds_up(fresh_server: Server) -> None:
     request = {"user_id": "sum", "operations_json": '{"increment":{"n":1,"m":0.1}}'}
-    options = [("grpc.use_local_subchannel_pool", 1)]
+    options = [*channel_options(), ("grpc.use_local_subchannel_pool", 1)]
     channels = [grpc.aio.insecure_channel(fresh_server.target, options) for _ in range(CHANNELS)]
     stubs = [v1.IdentityServiceStub(channel) for channel in channels]
 

@@ -14,7 +14,7 @@ import grpc
 from sameas import v1
 from sameas_service.server.app import IDENTITY, PERSON
 from sameas_service.server.options import OPTIONS
-from sameas_service.servicer.handlers import handler_of
+from sameas_service.servicer.handlers import add_service
 
 
 class Empty:
@@ -39,9 +39,8 @@ async def main(arguments: list[str]) -> None:
     pairs = (argument.split("=") for argument in arguments)
     empty = Empty({method: bytes.fromhex(answer) for method, answer in pairs})
     server = grpc.aio.server(options=OPTIONS)
-    server.add_generic_rpc_handlers(
-        tuple(handler_of(service, empty) for service in (IDENTITY, PERSON))
-    )
+    for service in (IDENTITY, PERSON):
+        add_service(server, service, empty)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     sys.stdout.write(f"serving on 127.0.0.1:{port}\n")

@@ -153,6 +153,14 @@ def test_the_table_of_calls_names_every_rpc():
     assert all(all(row.cells) for row in table("Calls"))
 
 
+def test_every_promise_names_tests_and_targets_that_exist():
+    for row in table("Promises"):
+        tests = re.findall(r"tests/[\w/.]+\w", row.cells[1])
+        assert tests, row
+        assert all((ROOT / test).exists() for test in tests), row
+        assert set(re.findall(r"make (\w+)", row.cells[1])) <= targets(), row
+
+
 def test_the_table_of_limits_has_every_limit_with_its_value():
     there = {name: value for name, value in vars(limits).items() if name.isupper()}
 

@@ -131,7 +131,7 @@ def trials(
     # Not while others start servers: a process that is being made holds a copy of each lock.
     for trial in done:
         wrong = [*trial.book.wrong, *contradictions(trial.data, origin.acknowledged, trial.book)]
-        assert wrong == [], f"seed {SEED}, {trial.fault}\n{trial.log[-3_000:]}"
+        assert wrong == [], f"seed {SEED}, {trial.fault}: {wrong}\n{trial.log[-3_000:]}"
         shutil.rmtree(trial.data.parent)
     # For who reads with -s.
     hits = sum(trial.was_hit for trial in done)

@@ -29,7 +29,7 @@ _RETRIES = orjson.dumps(
                     "maxBackoff": "8s",
                     "backoffMultiplier": 3,
                     # The second is answered by a server with too many messages waiting.
-                    "retryableStatusCodes": ["UNAVAILABLE", "RESOURCE_EXHAUSTED"],
+                    "retryableStatusCodes": ["UNAVAILABLE", "RESOURCE_EXHAUSTED", "CANCELLED"],
                 },
             }
         ]

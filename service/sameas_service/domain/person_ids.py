@@ -35,7 +35,7 @@ def _namespace(workspace: str) -> bytes:
     return uuid.uuid5(_SAMEAS, workspace).bytes
 
 
-@lru_cache(maxsize=65_536)
+@lru_cache(maxsize=8_192)
 def _uuid5(namespace: bytes, name: str) -> str:
     """`str(uuid.uuid5(...))`, three times as fast: it is made for each anonymous message."""
     digest = hashlib.sha1(namespace + name.encode(), usedforsecurity=False).digest()

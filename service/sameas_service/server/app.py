@@ -13,7 +13,7 @@ from grpc_reflection.v1alpha import reflection
 from sameas.v1 import identity_service_pb2, person_service_pb2
 from sameas_service.server.config import Config
 from sameas_service.server.options import OPTIONS
-from sameas_service.servicer.handlers import handler_of
+from sameas_service.servicer.handlers import add_service
 from sameas_service.servicer.identity import IdentityServicer
 from sameas_service.servicer.persons import PersonServicer
 from sameas_service.store.sqlite.store import SqliteStore
@@ -82,9 +82,8 @@ class App:
             (IDENTITY, IdentityServicer(self._store, self._config.blocked)),
             (PERSON, self._persons),
         )
-        self._server.add_generic_rpc_handlers(
-            tuple(handler_of(service, servicer) for service, servicer in servicers)
-        )
+        for service, servicer in servicers:
+            add_service(self._server, service, servicer)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         names = (*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, self._server)

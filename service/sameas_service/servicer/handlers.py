@@ -19,7 +19,9 @@ from google.protobuf.message_factory import GetMessageClass
 
 from sameas_service.domain.errors import Reason, Refused
 from sameas_service.domain.limits import BATCH_BYTES_MAX, BATCH_MESSAGES_MAX
-from sameas_service.servicer.refusals import DETAILS, code_of, details_of
+from sameas_service.resolver.waiting import QueueFull, patient, until
+from sameas_service.servicer.admission import Admission, end_of, trailers_of
+from sameas_service.servicer.refusals import code_of
 
 log = logging.getLogger(__name__)
 
@@ -50,22 +52,52 @@ TOO_LARGE = Unread(
 )
 
 
-def handler_of(service: ServiceDescriptor, servicer: object) -> grpc.GenericRpcHandler:
-    """A handler for all methods of a service; the servicer has one method each, by name."""
+NO_ROOM = Unread(QueueFull("calls"))
+
+
+OWN_QUEUE = frozenset({"GetPerson", "BatchGetPersons"})
+"""Methods that have a queue of their own in gRPC's core, as health has, so that a flood of others
+does not shed them. Each costs every call a microsecond or two, so it is not all methods."""
+
+
+def add_service(server: grpc.aio.Server, service: ServiceDescriptor, servicer: object) -> None:
+    """Serves all methods of a service; the servicer has one method each, by name."""
+    admission = Admission()
     methods = {
-        method.name: _method(method, getattr(servicer, method.name)) for method in service.methods
+        method.name: _method(method, getattr(servicer, method.name), admission)
+        for method in service.methods
     }
-    return grpc.method_handlers_generic_handler(service.full_name, methods)
+    generic = grpc.method_handlers_generic_handler(service.full_name, methods)
+    server.add_generic_rpc_handlers((generic,))
+    server.add_registered_method_handlers(
+        service.full_name, {name: methods[name] for name in OWN_QUEUE & methods.keys()}
+    )
 
 
-def _method(method: MethodDescriptor, behaviour: Callable[..., Any]) -> Any:
+def _method(method: MethodDescriptor, behaviour: Callable[..., Any], admission: Admission) -> Any:
     read = _reader(GetMessageClass(method.input_type))
     write = GetMessageClass(method.output_type).SerializeToString
     if method.client_streaming:
         return grpc.stream_stream_rpc_method_handler(_guarded_stream(behaviour), read, write)
     if method.server_streaming:
         return grpc.unary_stream_rpc_method_handler(_guarded_stream(behaviour), read, write)
-    return grpc.unary_unary_rpc_method_handler(_guarded(behaviour), read, write)
+    return grpc.unary_unary_rpc_method_handler(
+        _guarded(behaviour, admission), _admitting(read, admission), write
+    )
+
+
+_Received = tuple[Message | Unread, int]
+"""A request, and how many bytes it had; plain, since there is one a call."""
+
+
+def _admitting(
+    read: Callable[[bytes], Message | Unread], admission: Admission
+) -> Callable[[bytes], _Received]:
+    def read_admitted(data: bytes) -> _Received:
+        size = len(data)
+        return read(data) if admission.has_room(size) else NO_ROOM, size
+
+    return read_admitted
 
 
 def _reader(cls: type[Message]) -> Callable[[bytes], Message | Unread]:
@@ -83,15 +115,21 @@ def _reader(cls: type[Message]) -> Callable[[bytes], Message | Unread]:
 
 
 def _guarded(
-    behaviour: Callable[[Any, Context], Awaitable[Any]],
-) -> Callable[[Any, Context], Awaitable[Any]]:
-    async def answer(request: Any, context: Context) -> Any:
+    behaviour: Callable[[Any, Context], Awaitable[Any]], admission: Admission
+) -> Callable[[_Received, Context], Awaitable[Any]]:
+    async def answer(received: _Received, context: Context) -> Any:
+        request, size = received
+        admission.enter(size)
         try:
             if type(request) is Unread:
                 raise request.refused
+            until.set(end_of(context.time_remaining()))
             return await behaviour(request, context)
         except Exception as error:  # noqa: BLE001  (every fault becomes a status, here)
+            admission.learn(error)
             await abort(context, error)
+        finally:
+            admission.leave(size)
 
     return answer
 
@@ -101,6 +139,8 @@ def _guarded_stream(behaviour: Callable[[Any, Context], Any]) -> Callable[..., A
         try:
             if type(requests) is Unread:
                 raise requests.refused
+            until.set(end_of(context.time_remaining()))
+            patient.set(True)
             # Closed with the call, so that what the behaviour holds on to is let go at once.
             async with aclosing(behaviour(requests, context)) as responses:
                 async for response in responses:
@@ -116,9 +156,7 @@ async def abort(context: Context, error: Exception) -> NoReturn:
     if isinstance(error, grpc.aio.AbortError | asyncio.CancelledError):
         raise error
     refused = error if isinstance(error, Refused) else _fault(error)
-    await context.abort(
-        code_of(refused.reason), refused.sentence, ((DETAILS, details_of(refused)),)
-    )
+    await context.abort(code_of(refused.reason), refused.sentence, trailers_of(refused))
     raise AssertionError("abort returned")
 
 
