@@ -80,7 +80,8 @@ class _Group:
         self._warn_of_aliases([m for m in fresh if m.kind is Kind.ALIAS])
         verdicts = self._rows.verdicts
         profiling = Profiling(self._connection, self._workspace, self._users)
-        profiling.settle(verdicts.values(), self._timelines.touched, relinked)
+        timelines = self._timelines
+        profiling.settle(verdicts.values(), timelines.touched, timelines.gained, relinked)
         self._changes.flush()
         moved = self._moved(fresh)
         return [self._receipt(verdicts[m.position.message_id], moved) for m in fresh]

@@ -47,9 +47,7 @@ _OF_SEGMENT = f"""
 """  # noqa: S608
 
 
-def load(
-    connection: sqlite3.Connection, person_ids: Collection[str]
-) -> dict[str, dict[str, Trait]]:
+def load(connection: sqlite3.Connection, person_ids: Iterable[str]) -> dict[str, dict[str, Trait]]:
     """The cached traits of persons, by person id; those without any are missing."""
     rows = one(connection, _LOAD, as_json(list(person_ids)))
     return {person_id: decode(text) for person_id, text in rows}
@@ -74,9 +72,11 @@ def entries_of_user(connection: sqlite3.Connection, canonical: int) -> list[Entr
     return own + _entries(one(connection, _OF_SPANS, canonical), named=False)
 
 
-def entries_of_segment(connection: sqlite3.Connection, device: int, start: Position) -> list[Entry]:
-    """All operations in a segment that nobody owns."""
-    end = devices.segment_end(connection, device, start)
+def entries_of_segment(
+    connection: sqlite3.Connection, device: int, start: Position, end: Position | None = None
+) -> list[Entry]:
+    """All operations in a segment by messages that name no user, up to a position or its end."""
+    end = end or devices.segment_end(connection, device, start)
     rows = one(connection, _OF_SEGMENT, device, *start, *end)
     return _entries(rows, named=False)
 

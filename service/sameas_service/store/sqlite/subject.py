@@ -26,6 +26,14 @@ class Segment(NamedTuple):
     start: Position
 
 
+class Gain(NamedTuple):
+    """A segment that nobody owned until a user claimed it, at this position and in order."""
+
+    user: int
+    segment: Segment
+    claim: Position
+
+
 Subject = int | Segment
 """A user, by surrogate, or a segment that nobody owns."""
 

@@ -31,7 +31,7 @@ from sameas_service.store.sqlite import devices
 from sameas_service.store.sqlite.changes import ChangeLog
 from sameas_service.store.sqlite.devices import FOREVER
 from sameas_service.store.sqlite.rows import Rows
-from sameas_service.store.sqlite.subject import Segment, Subject, Verdict, Workspace
+from sameas_service.store.sqlite.subject import Gain, Segment, Subject, Verdict, Workspace
 from sameas_service.store.sqlite.users import Users
 
 
@@ -51,6 +51,7 @@ class Timelines:
 
     Attributes:
         touched: users and segments that lost or won a stretch in which traits were spoken of.
+        gained: segments that nobody owned and that have an owner now.
         recut: the devices, by anonymous id, whose rows of spans changed.
     """
 
@@ -71,6 +72,7 @@ class Timelines:
         self._devices: dict[str, Device] = {}
         self._puts: list[tuple[int, Put]] = []
         self.touched: set[Subject] = set()
+        self.gained: list[Gain] = []
         self.recut: set[str] = set()
 
     def load(self, found: Iterable[Device], names: set[str], next_id: int) -> None:
@@ -144,16 +146,29 @@ class Timelines:
         segment = Segment(device.id, device.name, start)
         verdict = Verdict(message, segment if subject is None else subject)
         self._puts.append((device.id, put))
-        self._touch(device, [former, placed.user], [segment])
         if placed.is_reset:
             self._rows.open_segment(segment._replace(start=device.segment))
             verdict.outcome = Outcome.RESET
         else:
             self._claimed(verdict, former, segment, is_new=is_new)
+            self._take_over(device, placed, put, former, segment)
         self._keep(device, verdict, placed.user)
         owner = former if placed.is_reset else device.owner
         holder = segment if owner is None else owner
         self._hand_over(device, message.message_id, holder, in_order=True)
+
+    def _take_over(
+        self, device: Device, placed: Placed, put: Put, former: int | None, segment: Segment
+    ) -> None:
+        """Notes what a claim in order brings its user: the segment until then, the visit that
+        the former owner loses, or, where the cut is at the claim, nothing.
+        """
+        if former is None and placed.user is not None:
+            self.recut.add(device.name)
+            if device.has_operations:
+                self.gained.append(Gain(placed.user, segment, placed.position))
+        elif put.start != placed.position:
+            self._touch(device, [former, placed.user], [segment])
 
     def _claimed(
         self, verdict: Verdict, former: int | None, segment: Segment, *, is_new: bool
