@@ -1,11 +1,12 @@
 """Calls to a server that may fail, and a book of how each was answered."""
 
 import random
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -20,12 +21,14 @@ from support.worlds import expected_dump
 WRITERS = 3
 BATCH = 15
 TRIES_MAX = 200
+BUSY_SECONDS = 0.05
 USERS, DEVICES = 4, 6
 
 GONE = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
 """What a call gets from a server that ends, the second where no handler had it yet."""
 
 Calls = list[list[Any]]
+Answer = TypeVar("Answer")
 
 
 class Book:
@@ -86,7 +89,7 @@ class Book:
     def _read(self, api: Api) -> None:
         """Reads go on where writes are refused."""
         try:
-            api.people(v1.PersonKey(user_id="user-0"))
+            patiently(lambda: api.people(v1.PersonKey(user_id="user-0")))
         except grpc.RpcError as error:
             if error.code() not in GONE:
                 self.wrong.append(f"a read: {error.code()} {error.details()}")
@@ -94,8 +97,21 @@ class Book:
 
 def _sent(api: Api, call: list[Any]) -> Sequence[v1.Receipt]:
     if len(call) == 1:
-        return [api.send(call[0])]
-    return [result.receipt for result in api.ingest(*call)]
+        return [patiently(lambda: api.send(call[0]))]
+    return [result.receipt for result in patiently(lambda: api.ingest(*call))]
+
+
+def patiently(call: Callable[[], Answer]) -> Answer:
+    """The answer to a call that is made again where the server is too busy for it."""
+    for _ in range(TRIES_MAX):
+        try:
+            return call()
+        except grpc.RpcError as error:
+            is_exhausted = error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+            if not is_exhausted or refusal_of(error).reason != "OVERLOADED":
+                raise
+        time.sleep(BUSY_SECONDS)
+    raise AssertionError("the server is always too busy")
 
 
 def calls_of(name: str, choose: random.Random, number: int) -> Calls:

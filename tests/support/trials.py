@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from support.books import Book, Calls, calls_of, contradictions, is_serving
-from support.faults import EXIT_SECONDS, SEED, Call, Fault, FaultyServer, chosen
+from support.faults import EXIT_SECONDS, SEED, Call, Fault, FaultyServer, chosen, ended
 from support.servers import Server
 
 POINTS = int(os.environ.get("SAMEAS_TEST_POINTS") or 48)
@@ -92,10 +92,11 @@ def tried(directory: Path, origin: Origin, fault: Fault, calls: Calls) -> Trial:
     if origin.data.exists():
         shutil.copytree(origin.data, data)
     server, book = FaultyServer(data, fault), Book()
-    has_started = server.started()
-    health = _written(server, book, calls) if has_started else None
-    exit_code = server.stop()
-    ended_at = time.time()
+    with ended(server):
+        has_started = server.started()
+        health = _written(server, book, calls) if has_started else None
+        exit_code = server.stop()
+        ended_at = time.time()
     return Trial(fault, book, has_started, health, exit_code, ended_at, server.calls(),
                  server.log(), data)  # fmt: skip
 

@@ -38,8 +38,7 @@ class DirectoryLock:
             ) from error
         with suppress(OSError):  # The id is a courtesy; a full disk has no room for it.
             self._file.truncate(0)
-            self._file.write(str(os.getpid()))
-            self._file.flush()
+            os.write(self._file.fileno(), str(os.getpid()).encode())  # no buffer to fail later
 
     def release(self) -> None:
         """Lets the next process in."""
