@@ -7,11 +7,11 @@ from typing import Any
 from sameas_service.domain.message import Kind, Message, Position
 from sameas_service.domain.payload import canonical, parse
 from sameas_service.domain.receipt import Outcome
-from sameas_service.store.sqlite.connection import Insert, as_json, one
+from sameas_service.store.sqlite.connection import NULL, Insert, as_json, one
 from sameas_service.store.sqlite.subject import Verdict
 
 COLUMNS = 17
-_INSERT = Insert("message", COLUMNS)
+_INSERT = Insert("message", COLUMNS, nullable=range(5, 11))
 MESSAGE = """
     json_array(
         message.message_id, message.kind, message.at, message.received_at, device.name,
@@ -71,10 +71,11 @@ user that it names without counting."""
 def insert(connection: sqlite3.Connection, seq: int, workspace: int, kept: Iterable[Kept]) -> None:
     """Adds messages, numbered from `seq` on."""
     rows = []
-    for number, (verdict, *ids) in enumerate(kept, seq):
+    for number, (verdict, device, user, source, struck) in enumerate(kept, seq):
         message = verdict.message
         # Taken apart at once, since this runs for each message.
-        kind, (at, message_id), received_at, _, _, _, event, payload, context, *times, _ = message
+        kind, (at, message_id), received_at, _, _, _, event, payload, context, *rest = message
+        client_time, sent_at, _ = rest
         if kind is Kind.UNLINK:
             payload = unlink_payload(message)
         rows.append(
@@ -84,8 +85,12 @@ def insert(connection: sqlite3.Connection, seq: int, workspace: int, kept: Itera
                 message_id,
                 int(kind),
                 at,
-                *ids,
-                *times,
+                device or NULL,
+                user or NULL,
+                source or NULL,
+                struck or NULL,
+                NULL if client_time is None else client_time,
+                NULL if sent_at is None else sent_at,
                 received_at,
                 int(verdict.outcome),
                 int(message.has_operations),
