@@ -3,10 +3,15 @@
 import tempfile
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 
+from sameas_service.domain.accept import Call, accept
 from sameas_service.domain.derive import Rules
+from sameas_service.domain.message import Kind, Message
+from sameas_service.domain.times import EARLIEST, SECOND
 from support.deliveries import EXAMPLES, deliver, deliveries
+from support.stored import stored
 from support.worlds import expected_dump
 
 
@@ -19,3 +24,34 @@ def test_any_delivery_gives_what_the_model_gives(delivery) -> None:
         dumped = deliver(Path(directory), rules, batches, restarts)
 
     assert dumped == expected_dump(history, rules)
+
+
+def said(number: int, kind: Kind, minute: int, text: str = "", **ids: str) -> Message:
+    """A message of a minute of the story below."""
+    time = EARLIEST + minute * 60 * SECOND
+    return accept(
+        Call(kind, f"a{number}", time, payload=text, client_time=time, imported=True, **ids)
+    )
+
+
+STORY = [
+    said(0, Kind.PROFILE, 0, '{"set":{"plan":1},"increment":{"n":1}}', anonymous_id="d"),
+    said(1, Kind.PROFILE, 1, '{"set":{"plan":2},"append":{"l":1}}', user_id="u"),
+    said(2, Kind.IDENTIFY, 10, "{}", anonymous_id="d", user_id="u"),
+    said(3, Kind.PROFILE, 5, '{"increment":{"n":2}}', anonymous_id="d"),
+    said(4, Kind.RESET, 20, anonymous_id="d"),
+    said(5, Kind.PROFILE, 21, '{"append":{"l":2}}', anonymous_id="d"),
+    said(6, Kind.IDENTIFY, 22, '{"l":[9]}', anonymous_id="d", user_id="v"),
+    said(7, Kind.UNLINK, 30, anonymous_id="d", user_id="u"),
+    said(8, Kind.UNLINK, 31, anonymous_id="d", user_id="v"),
+]
+"""What a device says of traits goes to who signs in, and comes back when that is taken back."""
+
+
+@pytest.mark.parametrize("end", range(1, len(STORY) + 1))
+@pytest.mark.parametrize("size", [1, 2, 3, len(STORY)])
+def test_traits_go_with_a_device_and_come_back(size: int, end: int) -> None:
+    history = STORY[:end]
+    batches = [history[at : at + size] for at in range(0, end, size)]
+    with stored(batches, Rules()) as database:
+        assert database.dump() == expected_dump(history, Rules())

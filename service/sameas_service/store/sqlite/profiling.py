@@ -86,6 +86,8 @@ class Profiling:
 
     def _absorb(self, speaking: list[Verdict], gained: Sequence[Gain]) -> None:
         """Applies operations to the cached profiles; marks as stale where that cannot do."""
+        # One that an unlink of the same group gave back was marked, and is folded afresh.
+        gained = [gain for gain in gained if gain.segment not in self._stale]
         won = {gain.segment for gain in gained}
         said = [_said(verdict, self._subject(verdict)) for verdict in speaking]
         said = [one for one in said if one.subject not in won] + self._gains(speaking, gained)
