@@ -5,7 +5,7 @@ READY := .venv/.ready
 STUBS := client/sameas/v1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint type format proto proto-check proto-release bench bench-scale demo campaign linear power kills lock clean
+.PHONY: help run test check lint type format proto proto-check proto-release bench bench-scale demo campaign faults kills linear power lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -14,7 +14,7 @@ run: $(READY) ## serve on 127.0.0.1:50051, data in ./data
 	$(BIN)/sameas serve
 
 test: $(READY) ## the whole suite
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 check: lint type proto-check test ## what CI runs
 
@@ -56,8 +56,11 @@ demo: $(READY) ## a server on a throw-away directory, the README's example throu
 campaign: $(READY) ## property tests, long: make campaign SEED=1 EXAMPLES=20000
 	SAMEAS_TEST_EXAMPLES=$(or $(EXAMPLES),20000) $(BIN)/python -m pytest tests/property --hypothesis-seed=$(or $(SEED),0)
 
-kills: $(READY) ## kill -9 under load, many times: make kills KILLS=200
-	SAMEAS_TEST_KILLS=$(or $(KILLS),200) $(BIN)/python -m pytest -s tests/faults/test_kill.py
+kills: $(READY) ## kill -9 under load, many times: make kills KILLS=200 SEED=1
+	SAMEAS_TEST_KILLS=$(or $(KILLS),200) SAMEAS_TEST_SEED=$(or $(SEED),1) $(BIN)/python -m pytest -s tests/faults/test_kill.py
+
+faults: $(READY) ## disk errors and full disks, long: make faults POINTS=500 FILLS=30 SEED=1
+	SAMEAS_TEST_POINTS=$(or $(POINTS),500) SAMEAS_TEST_FILLS=$(or $(FILLS),30) SAMEAS_TEST_SEED=$(or $(SEED),1) $(BIN)/python -m pytest -s tests/faults/test_io_errors.py tests/faults/test_disk_full.py
 
 linear: $(READY) ## linearizability, long: make linear SEED=1 HISTORIES=20000
 	SAMEAS_TEST_HISTORIES=$(or $(HISTORIES),20000) SAMEAS_TEST_SEED=$(or $(SEED),1) $(BIN)/python -m pytest -s tests/linear

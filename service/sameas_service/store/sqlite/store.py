@@ -170,6 +170,9 @@ class SqliteStore:
         try:
             failpoints.at(Failpoint.AFTER_ANSWER)
             self._on_disk(self._database.tidy)
+        except Refused as refused:
+            reason = refused.reason.value
+            log.warning("the log was not copied back into the database: %s", reason)
         except Exception:
             log.exception("the log was not copied back into the database; it has everything")
 
