@@ -4,8 +4,9 @@ import sqlite3
 from collections.abc import Iterable
 
 from sameas_service.domain.changes import Change, ChangeKind, LoggedChange
+from sameas_service.domain.message import Position
 from sameas_service.store.sqlite.connection import Insert, as_json, one
-from sameas_service.store.sqlite.subject import Subject, Workspace, person_id
+from sameas_service.store.sqlite.subject import Segment, Subject, Workspace, person_id
 from sameas_service.store.sqlite.users import Users
 
 _INSERT = Insert("change (workspace, message_id, kind, is_user, name, person_id, former)", 7)
@@ -104,6 +105,21 @@ class ChangeLog:
         self, message_id: str, kind: ChangeKind, name: str, now: str, former: str, *, is_user: bool
     ) -> None:
         self._rows.append((message_id, Change(kind, is_user, name, now, former)))
+
+
+def kind_of(
+    now: Subject | None, before: Subject | None, segment: Position, *, in_order: bool
+) -> ChangeKind:
+    """What it means that the holder of a device's latest message is another one."""
+    if now is None:
+        return ChangeKind.GONE
+    if before is None or (in_order and isinstance(now, Segment)):
+        return ChangeKind.CREATED
+    if isinstance(now, Segment):
+        return ChangeKind.SPLIT
+    if isinstance(before, Segment) and before.start == segment:
+        return ChangeKind.JOINED
+    return ChangeKind.SWITCHED
 
 
 def behind(

@@ -8,14 +8,11 @@ however many devices it is about.
 import sqlite3
 from collections import deque
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
 
 from sameas_service.domain import notices, person_ids
-from sameas_service.domain.changes import ChangeKind
 from sameas_service.domain.message import START, Kind, Message, Position, after
 from sameas_service.domain.receipt import Outcome
 from sameas_service.resolver.timeline import (
-    Around,
     Device,
     Placed,
     Plan,
@@ -28,22 +25,12 @@ from sameas_service.resolver.timeline import (
     place,
 )
 from sameas_service.store.sqlite import devices
-from sameas_service.store.sqlite.changes import ChangeLog
+from sameas_service.store.sqlite.changes import ChangeLog, kind_of
 from sameas_service.store.sqlite.devices import FOREVER
+from sameas_service.store.sqlite.late import Late
 from sameas_service.store.sqlite.rows import Rows
 from sameas_service.store.sqlite.subject import Gain, Segment, Subject, Verdict, Workspace
 from sameas_service.store.sqlite.users import Users
-
-
-class Late(NamedTuple):
-    """A message that stands before others of its device, and what is around it."""
-
-    device: Device
-    message: Message
-    placed: Placed
-    at: Subject
-    runs: Around
-    claims: tuple[Position | None, Position | None]
 
 
 class Timelines:
@@ -308,7 +295,7 @@ class Timelines:
         if before == now:
             return False
         self._holders[device.id] = now
-        kind = _change_of(now, before, device.segment, in_order=in_order)
+        kind = kind_of(now, before, device.segment, in_order=in_order)
         self._changes.device(message_id, device.name, now, before, kind)
         return True
 
@@ -323,7 +310,7 @@ class Timelines:
         placed, runs, device = one.placed, one.runs, one.device
         start = runs.head.start if runs.head is not None else START
         segment = Segment(device.id, device.name, start)
-        verdict = Verdict(one.message, self._late_subject(one, plan, segment))
+        verdict = Verdict(one.message, one.subject(plan, segment))
         if placed.is_reset:
             verdict.outcome = Outcome.RESET
             self._rows.open_segment(segment._replace(start=after(placed.position)))
@@ -332,19 +319,8 @@ class Timelines:
         if plan.put:
             segments = [segment, segment._replace(start=after(placed.position))]
             self._touch(device, [*runs.owners, placed.user], segments)
-        _arrived_late(device, placed)
+        one.note_arrival()
         self._keep(device, verdict, placed.user)
-
-    def _late_subject(self, one: Late, plan: Plan, segment: Segment) -> Subject:
-        if one.placed.user is not None:
-            return one.placed.user
-        if one.placed.is_reset:
-            # What stands before the reset and was only claimed behind it is nobody's now.
-            earlier = one.runs.earlier
-            return segment if earlier is None or earlier.owner is None else earlier.owner
-        if plan.put and plan.put[0].owner is not None:
-            return plan.put[0].owner
-        return one.at
 
     def _touch(
         self, device: Device, owners: Iterable[int | None], segments: Iterable[Segment]
@@ -367,30 +343,3 @@ def _present(device: Device, user: int | None) -> Subject:
     if device.owner is not None:
         return device.owner
     return Segment(device.id, device.name, device.segment)
-
-
-def _change_of(
-    now: Subject | None, before: Subject | None, segment: Position, *, in_order: bool
-) -> ChangeKind:
-    """What it means that the holder of a device's latest message is another one."""
-    if now is None:
-        return ChangeKind.GONE
-    if before is None or (in_order and isinstance(now, Segment)):
-        return ChangeKind.CREATED
-    if isinstance(now, Segment):
-        return ChangeKind.SPLIT
-    if isinstance(before, Segment) and before.start == segment:
-        return ChangeKind.JOINED
-    return ChangeKind.SWITCHED
-
-
-def _arrived_late(device: Device, placed: Placed) -> None:
-    """Brings a device's state up to date, but for its owner: that is read from its rows."""
-    assert device.last is not None, "a late message has others before it"
-    if placed.position > device.last:
-        device.last = placed.position
-        device.visit, device.visit_known = None, True
-    elif placed.position > device.segment:
-        device.visit, device.visit_known = None, False
-        if placed.is_reset:
-            device.segment = after(placed.position)
