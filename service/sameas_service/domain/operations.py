@@ -1,6 +1,5 @@
 """Operations on traits: what a message says of a profile."""
 
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 from sameas_service.domain import payload
@@ -52,24 +51,13 @@ def parse_operations(kind: Kind, text: str) -> list[Operation]:
     ]
 
 
+@payload.cached_if_short
 def checked_operations(text: str, field: str) -> str:
     """The canonical text of a message's operations, given as JSON text.
 
     Raises:
         Refused: `OPERATION_INVALID`, `OPERATIONS_TOO_MANY`, or as `payload.checked_text`.
     """
-    if len(text) <= payload.CACHED_CHARACTERS_MAX:
-        return _checked_short(text, field)
-    return _checked(text, field)
-
-
-@lru_cache(maxsize=8_192)
-def _checked_short(text: str, field: str) -> str:
-    """The same, cached: a service adds one to the same count again and again."""
-    return _checked(text, field)
-
-
-def _checked(text: str, field: str) -> str:
     body = payload.load(text, field) if text else {}
     canonical = payload.checked_object(body, field)
     for key, operands in body.items():

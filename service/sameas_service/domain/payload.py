@@ -7,7 +7,8 @@ white space, and numbers as RFC 8785 has them (1.0 is 1, -0 is 0; a text is not 
 
 import json
 import math
-from functools import lru_cache
+from collections.abc import Callable
+from functools import lru_cache, wraps
 from typing import Any
 
 import orjson
@@ -39,6 +40,20 @@ def parse(text: str) -> Json:
     return orjson.loads(text)
 
 
+def cached_if_short(check: Callable[[str, str], str]) -> Callable[[str, str], str]:
+    """The same check of a text for a field, cached for short texts: a service sends the same
+    context, many equal properties, and adds one to the same count again and again.
+    """
+    cached = lru_cache(maxsize=8_192)(check)
+
+    @wraps(check)
+    def checked(text: str, field: str) -> str:
+        return (cached if len(text) <= CACHED_CHARACTERS_MAX else check)(text, field)
+
+    return checked
+
+
+@cached_if_short
 def checked_text(text: str, field: str) -> str:
     """The canonical text of an object given as JSON text; `{}` for an empty text.
 
@@ -46,14 +61,6 @@ def checked_text(text: str, field: str) -> str:
         Refused: `JSON_INVALID`, `PAYLOAD_TOO_LARGE`, `PAYLOAD_TOO_DEEP`,
             `NUMBER_NOT_FINITE` or `INTEGER_TOO_LARGE`, naming the field.
     """
-    if len(text) <= CACHED_CHARACTERS_MAX:
-        return _checked_short(text, field)
-    return checked_object(load(text, field), field)
-
-
-@lru_cache(maxsize=8_192)
-def _checked_short(text: str, field: str) -> str:
-    """The same, cached: a service sends the same context and many equal properties."""
     return checked_object(load(text, field), field) if text else EMPTY
 
 

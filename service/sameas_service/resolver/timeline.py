@@ -121,8 +121,7 @@ def go_on(device: Device, position: Position, user: int | None, session_gap: int
     if last is None or not device.segment <= last < position:
         return False
     if user is None:
-        if (device.visit is None and device.visit_known) or _apart(last, position) > session_gap:
-            device.visit, device.visit_known = position, True
+        _visit(device, position, session_gap)
     elif user == device.owner:
         device.visit, device.visit_known = None, True
     else:
@@ -143,7 +142,7 @@ def advance(device: Device, placed: Placed, session_gap: int) -> Put | None:
     elif placed.is_claim:
         put = _claim(device, placed, session_gap)
     else:
-        _visit(device, placed, session_gap)
+        _visit(device, placed.position, session_gap)
     device.last = placed.position
     return put
 
@@ -172,14 +171,14 @@ def _visit_start(device: Device, placed: Placed, session_gap: int) -> Position:
     return placed.position
 
 
-def _visit(device: Device, placed: Placed, session_gap: int) -> None:
+def _visit(device: Device, position: Position, session_gap: int) -> None:
     continues = (
         device.last is not None
         and (device.visit is not None or not device.visit_known)
-        and _apart(device.last, placed.position) <= session_gap
+        and _apart(device.last, position) <= session_gap
     )
     if not continues:
-        device.visit, device.visit_known = placed.position, True
+        device.visit, device.visit_known = position, True
 
 
 def _apart(earlier: Position, later: Position) -> int:

@@ -4,7 +4,7 @@ import sqlite3
 from collections import defaultdict
 from typing import Any
 
-from sameas_service.domain import person_ids, profile
+from sameas_service.domain import person_ids
 from sameas_service.domain.message import START, Position
 from sameas_service.store.sqlite import profiles
 from sameas_service.store.sqlite.connection import one
@@ -62,7 +62,7 @@ def dump(connection: sqlite3.Connection, workspace: Workspace) -> dict[str, Any]
     for user in sorted(canonical, key=lambda u: (canonical[u] != u, u)):
         people[person_of[user]]["users"].append(user)
     for person_id, text in one(connection, _PROFILES):
-        people[person_id]["traits"] = profile.values(profiles.decode(text))
+        people[person_id]["traits"] = profiles.values(text)
     for person in people.values():
         person["spans"].sort()
     return {"people": dict(people), "user_ids": person_of, "anonymous_ids": anonymous_ids}

@@ -10,8 +10,8 @@ from sameas_service.domain.receipt import Outcome
 from sameas_service.store.sqlite.connection import NULL, Insert, as_json, one
 from sameas_service.store.sqlite.subject import Verdict
 
-COLUMNS = 17
-_INSERT = Insert("message", COLUMNS, nullable=range(5, 11))
+# Nullable are device, user, source, struck, client_time and sent_at.
+_INSERT = Insert("message", 17, nullable=range(5, 11))
 MESSAGE = """
     json_array(
         message.message_id, message.kind, message.at, message.received_at, device.name,

@@ -108,10 +108,10 @@ class Timelines:
                 rest[message.device].append(message)
             elif message.kind is not Kind.RESET and go_on(device, message.position, user, gap):
                 self._keep(device, Verdict(message, _present(device, user)), user)
-            elif needs_ledger(device, self._placed(message), gap):
+            elif needs_ledger(device, placed := self._placed(message), gap):
                 rest[message.device] = deque([message])
             else:
-                self._advance(device, message, self._placed(message))
+                self._advance(device, message, placed)
         return rest
 
     def _placed(self, message: Message) -> Placed:
