@@ -12,7 +12,8 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from sameas import channel_options, v1
 from sameas_service.domain.accept import Call, accept
 from sameas_service.domain.derive import Rules
-from sameas_service.domain.message import Kind, Message
+from sameas_service.domain.message import Message
+from support.api import KINDS
 from support.ledgers import left_behind
 from support.servers import Server
 from support.worlds import expected_dump
@@ -36,13 +37,6 @@ OPERATIONS = [
     '{"append":{"tags":"a"}}', '{"union":{"tags":["a","b"]}}', '{"remove":{"tags":"a"}}',
     '{"unset":["plan"]}', '{"increment":{"n":0.1}}',
 ]  # fmt: skip
-KINDS = {
-    v1.TrackRequest: Kind.TRACK,
-    v1.IdentifyRequest: Kind.IDENTIFY,
-    v1.UpdateProfileRequest: Kind.PROFILE,
-    v1.ResetRequest: Kind.RESET,
-    v1.AliasRequest: Kind.ALIAS,
-}
 
 
 def request_of(choose: random.Random, message_id: str, now: int, passed: int) -> Any:

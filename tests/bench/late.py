@@ -12,10 +12,9 @@ from pathlib import Path
 from tests.bench.filling import ROUND_MESSAGES
 from tests.bench.results import Result, ratio
 from tests.bench.scale import Round, ingest_round, serving
+from tests.support.ledgers import dumped
 
-from sameas_service.domain.derive import Rules
 from sameas_service.domain.message import Kind, Message, Position, position_of
-from sameas_service.store.sqlite.database import Database
 
 DEVICES, USERS_EACH = 1_000, 4
 ROUNDS = 5
@@ -35,7 +34,7 @@ def measure() -> list[Result]:
     with tempfile.TemporaryDirectory() as directory:
         stores = [Path(directory) / name for name in ("ordered", "late")]
         pairs = _pairs(stores, [_rounds(ordered), _rounds(late)])
-        in_order, out_of_order = (_everybody(store) for store in stores)
+        in_order, out_of_order = (dumped(store) for store in stores)
     assert in_order == out_of_order, "the order of arrival made a difference"
     return [
         ratio(
@@ -117,11 +116,3 @@ def _late_share(messages: Sequence[Message]) -> float:
         late += message.position < behind
         last[message.device] = max(message.position, behind)
     return late / len(messages)
-
-
-def _everybody(store: Path) -> object:
-    database = Database(store, Rules())
-    try:
-        return database.dump()
-    finally:
-        database.close()

@@ -10,8 +10,8 @@ from linear.specification import Key, People, Timeline, Write
 from sameas import v1
 from sameas_service.domain.accept import Call, accept
 from sameas_service.domain.errors import Reason, Refused
-from sameas_service.domain.message import Kind, Message
-from support.api import item_of
+from sameas_service.domain.message import Message
+from support.api import KINDS, item_of
 
 CALLERS = 4
 CALLS = 10
@@ -41,15 +41,6 @@ OPERATIONS = [
     '{"increment":{"n":1}}', '{"set":{"plan":"pro"}}', '{"setOnce":{"plan":"guest"}}',
     '{"append":{"tags":"a"}}', '{"union":{"tags":["a","b"]}}', '{"unset":["plan"]}',
 ]  # fmt: skip
-KINDS = {
-    v1.TrackRequest: Kind.TRACK,
-    v1.IdentifyRequest: Kind.IDENTIFY,
-    v1.UpdateProfileRequest: Kind.PROFILE,
-    v1.ResetRequest: Kind.RESET,
-    v1.AliasRequest: Kind.ALIAS,
-    v1.MergeRequest: Kind.MERGE,
-    v1.UnlinkRequest: Kind.UNLINK,
-}
 
 
 class Step(NamedTuple):

@@ -22,6 +22,7 @@ from sameas_service.store.sqlite import export
 from sameas_service.store.sqlite.database import Database
 from support.damages import filled, story
 from support.histories import GAP, MINUTE, T0, histories
+from support.ledgers import dumped
 from support.servers import Server
 from support.worlds import expected_dump
 
@@ -53,14 +54,6 @@ def stored(data: Path) -> list[Message]:
     """The ledger's messages."""
     with export.reading(data, "default", derived=False) as reader:
         return [message for piece in reader.messages(0) for message in piece]
-
-
-def dumped(data: Path) -> dict:
-    database = Database(data, Rules())
-    try:
-        return database.dump()
-    finally:
-        database.close()
 
 
 def imported(file: Path, server: Server) -> str:

@@ -21,6 +21,7 @@ from sameas_service.store.sqlite.scratch import TABLES
 from sameas_service.store.sqlite.verify import verify
 from support.damages import damage, filled, story
 from support.histories import GAP, MINUTE, T0, histories
+from support.ledgers import dumped
 from support.servers import Server
 from support.worlds import expected_dump
 
@@ -44,15 +45,6 @@ DEVICES_AND_USERS = tuple(
     for statement in EVERYTHING
     if not any(name in statement for name in ("struck", "DELETE FROM link", "unlink", "< 3"))
 )
-
-
-def dumped(data: Path) -> dict:
-    """Everybody, as the derived tables have it."""
-    database = Database(data, Rules())
-    try:
-        return database.dump()
-    finally:
-        database.close()
 
 
 def differences(data: Path) -> list:

@@ -13,6 +13,7 @@ from google.rpc import error_details_pb2, status_pb2
 
 from sameas import v1
 from sameas.v1 import identity_service_pb2, person_service_pb2
+from sameas_service.domain.message import Kind
 from sameas_service.servicer.identity import IdentityServicer
 from sameas_service.servicer.persons import PersonServicer
 
@@ -49,6 +50,18 @@ _FIELD_IN_ITEM = {
     v1.MergeRequest: "merge",
     v1.UnlinkRequest: "unlink",
 }
+
+
+KINDS = {
+    v1.IdentifyRequest: Kind.IDENTIFY,
+    v1.AliasRequest: Kind.ALIAS,
+    v1.TrackRequest: Kind.TRACK,
+    v1.ResetRequest: Kind.RESET,
+    v1.UpdateProfileRequest: Kind.PROFILE,
+    v1.MergeRequest: Kind.MERGE,
+    v1.UnlinkRequest: Kind.UNLINK,
+}
+"""What a message is that a request stands for; a `TrackRequest` without a kind of its own."""
 
 
 class Refusal(NamedTuple):

@@ -12,6 +12,15 @@ from sameas_service.store.sqlite.database import Database
 _IDS = "SELECT json_group_array(message_id) FROM message"
 
 
+def dumped(data: Path) -> dict[str, Any]:
+    """Everybody, as the derived tables have it."""
+    database = Database(data, Rules())
+    try:
+        return database.dump()
+    finally:
+        database.close()
+
+
 def left_behind(data: Path) -> tuple[list[Message], dict[str, Any]]:
     """The messages in a data directory that no server has open, and the dump of its tables."""
     database = Database(data, Rules())
