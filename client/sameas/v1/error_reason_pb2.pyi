@@ -83,8 +83,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_SERVER_STOPPING: _ErrorReason.ValueType  # 24
     """UNAVAILABLE: the server is stopping; try again, another or the next will answer."""
     ERROR_REASON_OVERLOADED: _ErrorReason.ValueType  # 25
-    """RESOURCE_EXHAUSTED: too many messages wait for the disk; nothing was done. Try again
-    after the time in `grpc-retry-pushback-ms`.
+    """RESOURCE_EXHAUSTED: too many calls wait, the call's deadline passed while it waited, or it
+    asks for more than can be derived at once; nothing was done. Where it helps to try again,
+    RetryInfo and `grpc-retry-pushback-ms` say when, and the metadata `queue` which queue is
+    full; else the latter is -1.
     """
     ERROR_REASON_DISK_FULL: _ErrorReason.ValueType  # 26
     """RESOURCE_EXHAUSTED: the disk is full. Nothing was done; reads go on."""
@@ -162,8 +164,10 @@ ERROR_REASON_TIME_RANGE_INVALID: ErrorReason.ValueType  # 23
 ERROR_REASON_SERVER_STOPPING: ErrorReason.ValueType  # 24
 """UNAVAILABLE: the server is stopping; try again, another or the next will answer."""
 ERROR_REASON_OVERLOADED: ErrorReason.ValueType  # 25
-"""RESOURCE_EXHAUSTED: too many messages wait for the disk; nothing was done. Try again
-after the time in `grpc-retry-pushback-ms`.
+"""RESOURCE_EXHAUSTED: too many calls wait, the call's deadline passed while it waited, or it
+asks for more than can be derived at once; nothing was done. Where it helps to try again,
+RetryInfo and `grpc-retry-pushback-ms` say when, and the metadata `queue` which queue is
+full; else the latter is -1.
 """
 ERROR_REASON_DISK_FULL: ErrorReason.ValueType  # 26
 """RESOURCE_EXHAUSTED: the disk is full. Nothing was done; reads go on."""
