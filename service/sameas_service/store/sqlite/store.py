@@ -84,7 +84,7 @@ class SqliteStore:
         """See `Store.append`."""
         if not messages:
             return []
-        answers: Answers = await self._writing.do(messages, _weight(messages))
+        answers: Answers = await self._writing.do(messages, weight_of(messages))
         return answers
 
     async def report(self, message: Message, *, keep: bool) -> Preview | Refused:
@@ -248,7 +248,8 @@ class SqliteStore:
         return [read(self._past_reader, self._database.workspace) for read in reads]
 
 
-def _weight(messages: Sequence[Message]) -> int:
+def weight_of(messages: Sequence[Message]) -> int:
+    """What messages count towards `GROUP_MESSAGES_MAX`."""
     return sum(1 + (len(m.payload) + len(m.context)) // HEAVY_CHARACTERS for m in messages)
 
 
