@@ -215,7 +215,7 @@ def persons(
 ) -> list[PersonView | None]:
     """The person of each key as of a time; None where no message had named it."""
     views: dict[End, PersonView | None] = {}
-    last = _last(connection)
+    last = ledger.last_seq(connection)
     ends = _ends(connection, workspace, keys)
     for end in ends:
         if end is not None and end not in views:
@@ -231,7 +231,7 @@ def messages(
     as_of: int,
 ) -> Page | None:
     """A page of a person's timeline as of a time; None where there was no such person."""
-    past = Past(connection, workspace, as_of, _last(connection))
+    past = Past(connection, workspace, as_of, ledger.last_seq(connection))
     (end,) = _ends(connection, workspace, [query.key])
     if end is None:
         return None
@@ -258,7 +258,7 @@ def explanation(
     as_of: int | None,
 ) -> Explanation:
     """Why two keys are one person, or why not, as of a time; None for now."""
-    past = Past(connection, workspace, as_of, _last(connection))
+    past = Past(connection, workspace, as_of, ledger.last_seq(connection))
     one_end, other_end = _ends(connection, workspace, [first, second])
     for end in (one_end, other_end):
         if end is not None:
@@ -266,11 +266,6 @@ def explanation(
     if isinstance(one_end, DeviceEnd) and isinstance(other_end, DeviceEnd):
         past.add_links_on({one_end.device, other_end.device})
     return explain(past.messages, one_end, other_end, _rules(workspace))
-
-
-def _last(connection: sqlite3.Connection) -> int:
-    """The ledger's last message; 0 for none."""
-    return ledger.last_seq(connection)
 
 
 def _person(past: Past, end: End, workspace: Workspace) -> Person | None:

@@ -88,10 +88,9 @@ class Profiling:
         """Applies operations to the cached profiles; marks as stale where that cannot do."""
         # One that an unlink of the same group gave back was marked, and is folded afresh.
         gained = [gain for gain in gained if gain.segment not in self._stale]
-        won = {gain.segment for gain in gained}
-        said = [_said(verdict, self._subject(verdict)) for verdict in speaking]
-        said = [one for one in said if one.subject not in won] + self._gains(speaking, gained)
-        said = [one for one in said if one.subject not in self._stale]
+        passed = self._stale | {gain.segment for gain in gained}
+        said = [_said(v, s) for v in speaking if (s := self._subject(v)) not in passed]
+        said += self._gains(speaking, gained)
         ids = {s: person_id(s, self._workspace, self._users) for s in {o.subject for o in said}}
         known = profiles.load(self._connection, ids.values())
         for one in sorted(said, key=attrgetter("position")):
