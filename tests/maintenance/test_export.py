@@ -111,7 +111,7 @@ def test_a_clients_retry_is_a_repeat_after_a_move(tmp_path):
         original = messages[message.message_id]
         assert message.same_content(original)
         assert message.client_time == original.client_time
-        assert message == original._replace(notices=message.notices)
+        assert message == original._replace(warnings=message.warnings)
 
 
 def test_an_unlink_says_its_pair_its_reason_and_its_date(tmp_path, sameas):
@@ -147,7 +147,7 @@ def test_any_ledger_moves_without_a_difference(history):
         elsewhere.append(moved)
 
         assert [one.duplicate for one in again] == [True] * len(history)
-        assert [m._replace(notices=()) for m in moved] == home
+        assert [m._replace(warnings=()) for m in moved] == home
         assert elsewhere.dump() == expected_dump(history, Rules(session_gap=GAP))
         elsewhere.close()
 

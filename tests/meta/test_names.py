@@ -7,8 +7,8 @@ from sameas import v1
 from sameas_service.domain.changes import ChangeKind
 from sameas_service.domain.errors import Reason
 from sameas_service.domain.message import Kind
-from sameas_service.domain.notices import NoticeReason
 from sameas_service.domain.receipt import Outcome
+from sameas_service.domain.warnings import WarningReason
 
 
 def on_the_wire(enum, prefix: str) -> dict[str, int]:
@@ -22,10 +22,10 @@ def on_the_wire(enum, prefix: str) -> dict[str, int]:
     [
         (Kind, v1.MessageKind, "MESSAGE_KIND_"),
         (Outcome, v1.Outcome, "OUTCOME_"),
-        (NoticeReason, v1.WarningReason, "WARNING_REASON_"),
+        (WarningReason, v1.WarningReason, "WARNING_REASON_"),
         (ChangeKind, v1.ChangeKind, "CHANGE_KIND_"),
     ],
-    ids=["Kind", "Outcome", "NoticeReason", "ChangeKind"],
+    ids=["Kind", "Outcome", "WarningReason", "ChangeKind"],
 )
 def test_an_enum_of_the_rules_has_names_and_numbers_of_the_protos(ours, wire, prefix):
     assert {each.name: each.value for each in ours} == on_the_wire(wire, prefix)

@@ -20,8 +20,8 @@ from sameas_service.domain.accept import Call, accept
 from sameas_service.domain.derive import Rules
 from sameas_service.domain.errors import Reason
 from sameas_service.domain.message import Kind
-from sameas_service.domain.notices import NoticeReason
 from sameas_service.domain.times import EARLIEST
+from sameas_service.domain.warnings import WarningReason
 from sameas_service.server.config import PREFIX, Config
 from sameas_service.servicer.refusals import code_of
 from sameas_service.store.sqlite.database import Database
@@ -194,7 +194,7 @@ def test_the_table_of_errors_has_every_reason_under_its_code():
 
 
 def test_every_warning_is_named():
-    assert {reason.name for reason in NoticeReason} <= set(quoted(section("Errors and warnings")))
+    assert {reason.name for reason in WarningReason} <= set(quoted(section("Errors and warnings")))
 
 
 def test_the_project_structure_names_every_package_of_the_service():

@@ -45,7 +45,7 @@ def test_as_of_a_time_is_what_the_messages_up_to_then_give(delivery, moment, siz
     rules, as_of = Rules(session_gap=gap), T0 + moment
     known = received(history, as_of)
     world = derive(known, rules)
-    whole = {message.message_id: message._replace(notices=()) for message in history}
+    whole = {message.message_id: message._replace(warnings=()) for message in history}
     with stored(batches, rules) as database:
         reader, keys = database.reader(), all_keys(database)
 

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from sameas import v1
 from sameas_service.domain.accept import Call, accept
 from sameas_service.domain.derive import Rules, in_force, pair_of
-from sameas_service.domain.explain import ExplainedStep, Explanation
+from sameas_service.domain.explain.explain import ExplainedStep, Explanation
+from sameas_service.domain.explain.separations import SeparationReason
 from sameas_service.domain.message import Kind, Message
-from sameas_service.domain.separations import SeparationReason
 from sameas_service.resolver.ports import PersonKey
 from sameas_service.store.sqlite import past
 from support.deliveries import deliveries
@@ -160,7 +160,7 @@ def check_chain(asked: Asked) -> None:
     dropped: set[str] = set()
     for step in (*answer.chain, *answer.also):
         messages = named(step, counted)
-        whole = [m._replace(notices=()) for m in messages]
+        whole = [m._replace(warnings=()) for m in messages]
         assert (step.messages, step.first, step.last) == (len(whole), whole[0], whole[-1])
         assert not dropped & {m.message_id for m in messages}, "a pair is named once"
         dropped |= {m.message_id for m in messages}
@@ -184,7 +184,7 @@ def check_ends(asked: Asked) -> None:
 
 def check_apart(asked: Asked) -> None:
     """What keeps two ids apart is a message of its kind, and `NO_CLAIM` says that none is."""
-    known = {m.message_id: m._replace(notices=()) for m in asked.known}
+    known = {m.message_id: m._replace(warnings=()) for m in asked.known}
     reasons = [one.reason for one in asked.answer.separations]
     for one in asked.answer.separations:
         event(one.reason.name)

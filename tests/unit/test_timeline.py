@@ -5,8 +5,7 @@ That they add up to the rule for any history is what the property tests show.
 
 import pytest
 
-from sameas_service.domain.message import START, Kind, Position, after, position_of
-from sameas_service.resolver.timeline import (
+from sameas_service.domain.device_timeline import (
     Around,
     Cut,
     Device,
@@ -20,6 +19,7 @@ from sameas_service.resolver.timeline import (
     place,
     strike,
 )
+from sameas_service.domain.message import START, Kind, Position, after, position_of
 
 MINUTE = 60_000_000
 GAP = 30 * MINUTE

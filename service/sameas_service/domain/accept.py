@@ -7,7 +7,7 @@ matter.
 from functools import lru_cache
 from typing import NamedTuple
 
-from sameas_service.domain import ids, notices, payload
+from sameas_service.domain import ids, payload, warnings
 from sameas_service.domain.errors import Reason, Refused
 from sameas_service.domain.limits import EVENT_BYTES_MAX, REASON_BYTES_MAX
 from sameas_service.domain.message import Kind, Message, position_of
@@ -49,11 +49,11 @@ def accept(call: Call) -> Message:
         Refused: what is wrong with it; no case is left to the store.
     """
     ids.check_name(call.message_id, "message_id")
-    warnings: list[notices.Notice] = []
-    device, user, source, body = _BY_KIND[call.kind](call, warnings)
-    time = _time(call, warnings)
+    found: list[warnings.CallWarning] = []
+    device, user, source, body = _BY_KIND[call.kind](call, found)
+    time = _time(call, found)
     if user is not None and ids.looks_like_email(user):
-        warnings.append(notices.user_id_is_email(user))
+        found.append(warnings.user_id_is_email(user))
     return Message(
         call.kind,
         position_of(call.kind, time, call.message_id),
@@ -66,14 +66,14 @@ def accept(call: Call) -> Message:
         payload.checked_text(call.context, "context") if call.context else "",
         call.client_time,
         call.sent_at,
-        tuple(warnings),
+        tuple(found),
     )
 
 
 _Parts = tuple[str | None, str | None, str | None, str]
 
 
-def _event(call: Call, _: list[notices.Notice]) -> _Parts:
+def _event(call: Call, _: list[warnings.CallWarning]) -> _Parts:
     if not call.event and call.kind in (Kind.TRACK, Kind.GROUP):
         raise Refused(Reason.EVENT_REQUIRED, "event is empty", field="event")
     _check_event(call.event)
@@ -94,22 +94,22 @@ def _check_event(event: str) -> None:
     ids.check_no_control(event, "event")
 
 
-def _identify(call: Call, _: list[notices.Notice]) -> _Parts:
+def _identify(call: Call, _: list[warnings.CallWarning]) -> _Parts:
     traits = payload.checked_text(call.payload, "traits")
     if traits.count(":") > 1_000:
         check_count(len(payload.parse(traits)), "traits")
     return *_either(call), None, traits
 
 
-def _profile(call: Call, _: list[notices.Notice]) -> _Parts:
+def _profile(call: Call, _: list[warnings.CallWarning]) -> _Parts:
     return *_either(call), None, checked_operations(call.payload, "operations")
 
 
-def _reset(call: Call, _: list[notices.Notice]) -> _Parts:
+def _reset(call: Call, _: list[warnings.CallWarning]) -> _Parts:
     return _required(call, "anonymous_id"), _optional(call, "user_id"), None, payload.EMPTY
 
 
-def _alias(call: Call, warnings: list[notices.Notice]) -> _Parts:
+def _alias(call: Call, found: list[warnings.CallWarning]) -> _Parts:
     user = _required(call, "user_id")
     own = _optional(call, "anonymous_id")
     device = _optional(call, "previous_anonymous_id")
@@ -119,13 +119,13 @@ def _alias(call: Call, warnings: list[notices.Notice]) -> _Parts:
     rest = {} if own is None else {"anonymousId": own}
     if user in (device, source):
         # Real SDKs send it (analytics.js after identify): it is kept, and changes nothing.
-        warnings.append(notices.alias_to_itself(user))
+        found.append(warnings.alias_to_itself(user))
         rest["previousId" if device else "previousUserId"] = user
         device = source = None
     return device, user, source, payload.canonical(rest)
 
 
-def _pair(call: Call, _: list[notices.Notice]) -> _Parts:
+def _pair(call: Call, _: list[warnings.CallWarning]) -> _Parts:
     """Merge and unlink: a user, and another user or a device; the payload is the reason."""
     user = _required(call, "user_id")
     device = _optional(call, "anonymous_id")
@@ -163,12 +163,12 @@ _BY_KIND = (
 """How to read a call, by its kind's number: an enum's hash costs more than the rest."""
 
 
-def _time(call: Call, warnings: list[notices.Notice]) -> int:
+def _time(call: Call, found: list[warnings.CallWarning]) -> int:
     if call.imported:
         return final_time(call.client_time, call.received_at)
     time, is_ahead = event_time(call.client_time, call.sent_at, call.received_at)
     if is_ahead and call.client_time is not None:
-        warnings.append(notices.clock_ahead(call.client_time, time))
+        found.append(warnings.clock_ahead(call.client_time, time))
     return time
 
 

@@ -3,8 +3,8 @@
 from enum import IntEnum
 from typing import NamedTuple
 
-from sameas_service.domain.notices import Notice
 from sameas_service.domain.payload import EMPTY
+from sameas_service.domain.warnings import CallWarning
 
 
 class Kind(IntEnum):
@@ -68,7 +68,7 @@ class Message(NamedTuple):
         context: canonical JSON, or empty where none was sent.
         client_time: the time as the client gave it, if it did.
         sent_at: the client's clock as it sent, if it said.
-        notices: warnings that the message alone gives cause for.
+        warnings: warnings that the message alone gives cause for.
     """
 
     kind: Kind
@@ -82,7 +82,7 @@ class Message(NamedTuple):
     context: str = ""
     client_time: int | None = None
     sent_at: int | None = None
-    notices: tuple[Notice, ...] = ()
+    warnings: tuple[CallWarning, ...] = ()
 
     @property
     def message_id(self) -> str:

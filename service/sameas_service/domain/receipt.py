@@ -3,7 +3,7 @@
 from enum import IntEnum
 from typing import NamedTuple
 
-from sameas_service.domain.notices import Notice
+from sameas_service.domain.warnings import CallWarning
 
 
 class Outcome(IntEnum):
@@ -25,4 +25,4 @@ class Receipt(NamedTuple):
     person_id: str
     absorbed: tuple[str, ...] = ()
     duplicate: bool = False
-    notices: tuple[Notice, ...] = ()
+    warnings: tuple[CallWarning, ...] = ()

@@ -1,9 +1,9 @@
 """Explanations on the wire."""
 
 from sameas import v1
-from sameas_service.domain.explain import ExplainedStep, Explanation
+from sameas_service.domain.explain.explain import ExplainedStep, Explanation
+from sameas_service.domain.explain.separations import Separation
 from sameas_service.domain.message import Message
-from sameas_service.domain.separations import Separation
 from sameas_service.servicer.listed import timestamp_of
 
 

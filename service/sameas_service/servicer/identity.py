@@ -219,7 +219,7 @@ def fill_result(wire: v1.IngestResult, answer: Receipt | Refused) -> None:
 
 def fill_receipt(wire: v1.Receipt, receipt: Receipt) -> None:
     """A receipt on the wire. Field by field: a constructor and its copy take twice as long."""
-    message_id, outcome, person_id, absorbed, duplicate, notices = receipt
+    message_id, outcome, person_id, absorbed, duplicate, warnings = receipt
     wire.message_id = message_id
     wire.outcome = int(outcome)  # type: ignore[assignment]
     wire.person_id = person_id
@@ -227,9 +227,9 @@ def fill_receipt(wire: v1.Receipt, receipt: Receipt) -> None:
         wire.absorbed_person_ids.extend(absorbed)
     if duplicate:
         wire.duplicate = True
-    for notice in notices:
+    for warning in warnings:
         wire.warnings.add(
-            reason=int(notice.reason),
-            message=notice.sentence,
-            metadata=dict(notice.metadata),
+            reason=int(warning.reason),
+            message=warning.sentence,
+            metadata=dict(warning.metadata),
         )

@@ -8,7 +8,7 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 from operator import attrgetter
 
-from sameas_service.domain import notices
+from sameas_service.domain import warnings
 from sameas_service.domain.changes import ChangeKind
 from sameas_service.domain.errors import Reason, Refused
 from sameas_service.domain.message import Kind, Message
@@ -167,8 +167,8 @@ class _Group:
         )
         for (message, source), first in zip(wanted, firsts, strict=True):
             if first is not None and message.user is not None:
-                notice = notices.alias_repeated(message.user, source, first)
-                self._rows.verdicts[message.message_id].notices += (notice,)
+                warning = warnings.alias_repeated(message.user, source, first)
+                self._rows.verdicts[message.message_id].warnings += (warning,)
 
     def _moved(self, fresh: Sequence[Message]) -> dict[str, str]:
         """The person ids of messages that name no user and may not have stayed with whom they
@@ -191,7 +191,7 @@ class _Group:
             person,
             verdict.absorbed,
             False,  # noqa: FBT003  (by position, since this runs for each message)
-            message.notices + verdict.notices,
+            message.warnings + verdict.warnings,
         )
 
 

@@ -14,9 +14,15 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 from sameas_service.domain.derive import Person, Rules, derive, in_force
-from sameas_service.domain.ends import DeviceEnd, End, UserEnd, find, standing
 from sameas_service.domain.errors import Reason, Refused
-from sameas_service.domain.explain import Explanation, explain
+from sameas_service.domain.explain.endpoints import (
+    DeviceEndpoint,
+    Endpoint,
+    UserEndpoint,
+    find,
+    standing,
+)
+from sameas_service.domain.explain.explain import Explanation, explain
 from sameas_service.domain.limits import ANONYMOUS_IDS_MAX
 from sameas_service.domain.message import START, Message, Position
 from sameas_service.resolver.ports import Page, PersonKey, PersonView
@@ -153,9 +159,9 @@ class Past:
         """What was found so far, unlinks included."""
         return [*self._messages.values(), *self._unlinks.values()]
 
-    def add(self, end: End, session_gap: int) -> None:
+    def add(self, end: Endpoint, session_gap: int) -> None:
         """Adds all that can matter to an end's person."""
-        if isinstance(end, UserEnd):
+        if isinstance(end, UserEndpoint):
             self._add_users([end.user])
             return
         ids = one(self._connection, _DEVICES, self._workspace.id, as_json([end.device]))
@@ -214,7 +220,7 @@ def persons(
     connection: sqlite3.Connection, workspace: Workspace, keys: Sequence[PersonKey], as_of: int
 ) -> list[PersonView | None]:
     """The person of each key as of a time; None where no message had named it."""
-    views: dict[End, PersonView | None] = {}
+    views: dict[Endpoint, PersonView | None] = {}
     last = ledger.last_seq(connection)
     ends = _ends(connection, workspace, keys)
     for end in ends:
@@ -263,12 +269,12 @@ def explanation(
     for end in (one_end, other_end):
         if end is not None:
             past.add(end, workspace.session_gap)
-    if isinstance(one_end, DeviceEnd) and isinstance(other_end, DeviceEnd):
+    if isinstance(one_end, DeviceEndpoint) and isinstance(other_end, DeviceEndpoint):
         past.add_links_on({one_end.device, other_end.device})
     return explain(past.messages, one_end, other_end, _rules(workspace))
 
 
-def _person(past: Past, end: End, workspace: Workspace) -> Person | None:
+def _person(past: Past, end: Endpoint, workspace: Workspace) -> Person | None:
     past.add(end, workspace.session_gap)
     rules = _rules(workspace)
     return find(derive(past.messages, rules), end, rules)
@@ -280,20 +286,20 @@ def _rules(workspace: Workspace) -> Rules:
 
 def _ends(
     connection: sqlite3.Connection, workspace: Workspace, keys: Sequence[PersonKey]
-) -> list[End | None]:
+) -> list[Endpoint | None]:
     """What each key names; None where nothing ever was called so."""
     # SQLite cuts a JSON text off at NUL, and would find another id; no id has one.
     wanted = [("", "") if "\x00" in key.value else tuple(key) for key in keys]
-    found: dict[int, End] = {}
+    found: dict[int, Endpoint] = {}
     for row in one(connection, _ENDS, workspace.id, as_json(wanted)):
         found[row[0]] = _end(*row[1:])
     return [found.get(index) for index in range(len(keys))]
 
 
-def _end(user: str | None, device: str, start_at: int | None, start_id: Any) -> End:
+def _end(user: str | None, device: str, start_at: int | None, start_id: Any) -> Endpoint:
     if user is not None:
-        return UserEnd(user)
-    return DeviceEnd(device, None if start_at is None else Position(start_at, start_id))
+        return UserEndpoint(user)
+    return DeviceEndpoint(device, None if start_at is None else Position(start_at, start_id))
 
 
 def _view(person: Person) -> PersonView:

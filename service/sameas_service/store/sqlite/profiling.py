@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from operator import attrgetter
 from typing import NamedTuple
 
-from sameas_service.domain import notices, profile
+from sameas_service.domain import profile, warnings
 from sameas_service.domain.limits import TRAITS_MANY
 from sameas_service.domain.message import Position
 from sameas_service.domain.operations import Operation, operations_of
@@ -54,7 +54,7 @@ class Profiling:
         gained: Sequence[Gain],
         relinked: set[int],
     ) -> None:
-        """Brings profiles up to date, and adds what was skipped to the verdicts' notices.
+        """Brings profiles up to date, and adds what was skipped to the verdicts' warnings.
 
         Args:
             verdicts: what the group's messages did.
@@ -166,12 +166,12 @@ def _absorb_all(said: Said, traits: dict[str, Trait]) -> bool:
 
 
 def _skip(verdict: Verdict, operation: Operation) -> None:
-    notice = notices.operation_skipped(operation.action, operation.trait)
-    if notice not in verdict.notices:
-        verdict.notices += (notice,)
+    warning = warnings.operation_skipped(operation.action, operation.trait)
+    if warning not in verdict.warnings:
+        verdict.warnings += (warning,)
 
 
 def _count(verdict: Verdict, traits: dict[str, Trait]) -> None:
     count = sum(trait.value is not MISSING for trait in traits.values())
     if count > TRAITS_MANY:
-        verdict.notices += (notices.traits_many(count),)
+        verdict.warnings += (warnings.traits_many(count),)

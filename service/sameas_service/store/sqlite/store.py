@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, TypeVar
 from sameas_service.domain.changes import LoggedChange
 from sameas_service.domain.derive import Rules
 from sameas_service.domain.errors import Reason, Refused
-from sameas_service.domain.explain import Explanation
+from sameas_service.domain.explain.explain import Explanation
 from sameas_service.domain.message import Message, Position
 from sameas_service.domain.preview import Preview
 from sameas_service.domain.receipt import Receipt

@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 from sameas_service.domain import person_ids
 from sameas_service.domain.message import Message, Position
-from sameas_service.domain.notices import Notice
 from sameas_service.domain.receipt import Outcome
+from sameas_service.domain.warnings import CallWarning
 from sameas_service.store.sqlite.users import Users
 
 
@@ -46,7 +46,7 @@ class Verdict:
     subject: Subject
     outcome: Outcome = Outcome.UNCHANGED
     absorbed: tuple[str, ...] = ()
-    notices: tuple[Notice, ...] = ()
+    warnings: tuple[CallWarning, ...] = ()
 
 
 def person_id(subject: Subject, workspace: Workspace, users: Users) -> str:

@@ -9,10 +9,8 @@ import sqlite3
 from collections import deque
 from collections.abc import Iterable, Sequence
 
-from sameas_service.domain import notices, person_ids
-from sameas_service.domain.message import START, Kind, Message, Position, after
-from sameas_service.domain.receipt import Outcome
-from sameas_service.resolver.timeline import (
+from sameas_service.domain import person_ids, warnings
+from sameas_service.domain.device_timeline import (
     Device,
     Placed,
     Plan,
@@ -24,6 +22,8 @@ from sameas_service.resolver.timeline import (
     needs_ledger,
     place,
 )
+from sameas_service.domain.message import START, Kind, Message, Position, after
+from sameas_service.domain.receipt import Outcome
 from sameas_service.store.sqlite import devices
 from sameas_service.store.sqlite.changes import ChangeLog, kind_of
 from sameas_service.store.sqlite.devices import FOREVER
@@ -167,7 +167,7 @@ class Timelines:
         if former is not None:
             verdict.outcome = Outcome.SWITCHED
             former_name = self._users.by_id[former].name
-            verdict.notices += (notices.device_switched(segment.name, former_name, name),)
+            verdict.warnings += (warnings.device_switched(segment.name, former_name, name),)
         elif is_new and not self._users.is_named(name):
             verdict.outcome = Outcome.CREATED
         else:

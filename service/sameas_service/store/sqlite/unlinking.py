@@ -9,9 +9,9 @@ from collections.abc import Collection, Iterable
 
 from sameas_service.domain.changes import ChangeKind
 from sameas_service.domain.derive import Pair, is_struck, pair_of, users_pair
+from sameas_service.domain.device_timeline import Device, Row, strike
 from sameas_service.domain.message import Message, Position, position_of
 from sameas_service.domain.receipt import Outcome
-from sameas_service.resolver.timeline import Device, Row, strike
 from sameas_service.store.sqlite import devices
 from sameas_service.store.sqlite.changes import ChangeLog
 from sameas_service.store.sqlite.connection import as_json, one

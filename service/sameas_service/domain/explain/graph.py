@@ -8,7 +8,13 @@ from typing import NamedTuple
 
 from sameas_service.domain import person_ids
 from sameas_service.domain.derive import Rules
-from sameas_service.domain.ends import DeviceEnd, End, Standing, UserEnd, standing
+from sameas_service.domain.explain.endpoints import (
+    DeviceEndpoint,
+    Endpoint,
+    Standing,
+    UserEndpoint,
+    standing,
+)
 from sameas_service.domain.links import Link, canonical_users
 from sameas_service.domain.message import Message
 from sameas_service.domain.ownership import Span, spans
@@ -30,22 +36,22 @@ class Step(NamedTuple):
     messages: list[Message]
 
 
-class Ties:
+class IdentityGraph:
     """The claims and links among messages in force."""
 
     def __init__(self, messages: Iterable[Message], rules: Rules) -> None:
         self._messages = sorted(messages, key=lambda m: m.position)
         self._rules = rules
 
-    def without(self, dropped: Collection[str]) -> "Ties":
+    def without(self, dropped: Collection[str]) -> "IdentityGraph":
         """What is left where the messages with these ids had never come."""
         left = [m for m in self._messages if m.message_id not in dropped]
-        return Ties(left, self._rules)
+        return IdentityGraph(left, self._rules)
 
-    def about(self, devices: Collection[str]) -> "Ties":
+    def about(self, devices: Collection[str]) -> "IdentityGraph":
         """The messages of some devices, and all links."""
         kept = [m for m in self._messages if m.is_link or m.device in devices]
-        return Ties(kept, self._rules)
+        return IdentityGraph(kept, self._rules)
 
     @cached_property
     def claims(self) -> dict[tuple[str, str], list[Message]]:
@@ -91,7 +97,7 @@ class Ties:
                 found[other].append(one)
         return {user: sorted(linked) for user, linked in found.items()}
 
-    def standing(self, end: DeviceEnd) -> Standing | None:
+    def standing(self, end: DeviceEndpoint) -> Standing | None:
         """Where a device's end stands; None where no message put it there."""
         return standing(end, self._messages, self._rules.session_gap)
 
@@ -99,22 +105,22 @@ class Ties:
         """The spans of each segment of a place's device."""
         return [spans(segment, self._rules.session_gap) for segment in place.segments]
 
-    def user_of(self, end: End) -> str | None:
+    def user_of(self, end: Endpoint) -> str | None:
         """The user that an end is, or who owns its place; None for nobody."""
-        if isinstance(end, UserEnd):
+        if isinstance(end, UserEndpoint):
             return end.user
         place = self.standing(end)
         return None if place is None or place.span is None else place.span.owner
 
-    def has(self, end: End) -> bool:
+    def has(self, end: Endpoint) -> bool:
         """Whether a message names the end."""
-        if isinstance(end, UserEnd):
+        if isinstance(end, UserEndpoint):
             return end.user in self.users
         return self.standing(end) is not None
 
-    def person_id(self, end: End) -> str | None:
+    def person_id(self, end: Endpoint) -> str | None:
         """The id of the person that an end belongs to; None where no message made it."""
-        if isinstance(end, UserEnd):
+        if isinstance(end, UserEndpoint):
             return self._of_user(end.user) if self.has(end) else None
         place = self.standing(end)
         if place is None:
@@ -155,7 +161,7 @@ class Ties:
                     waiting.append(neighbour)
         return came_from
 
-    def chain(self, first: End, second: End) -> list[Step] | None:
+    def chain(self, first: Endpoint, second: Endpoint) -> list[Step] | None:
         """The steps from one end to the other.
 
         None where they are not one person, or one that has no user; empty where both ends
@@ -175,8 +181,8 @@ class Ties:
                 chain.append(step)
         return chain
 
-    def _claimed(self, end: End, owner: str) -> Step | None:
-        if isinstance(end, UserEnd):
+    def _claimed(self, end: Endpoint, owner: str) -> Step | None:
+        if isinstance(end, UserEndpoint):
             return None
         return Step(end.device, None, owner, self.claims[end.device, owner])
 

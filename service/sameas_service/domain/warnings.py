@@ -9,7 +9,7 @@ from sameas_service.domain.limits import TRAITS_MANY
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-class NoticeReason(IntEnum):
+class WarningReason(IntEnum):
     """Which warning. The numbers are those of `WarningReason` in the protos."""
 
     DEVICE_SWITCHED = 1
@@ -21,76 +21,76 @@ class NoticeReason(IntEnum):
     TRAITS_MANY = 7
 
 
-class Notice(NamedTuple):
+class CallWarning(NamedTuple):
     """One warning: a stable reason, a sentence for people, and the sentence's variables."""
 
-    reason: NoticeReason
+    reason: WarningReason
     sentence: str
     metadata: tuple[tuple[str, str], ...] = ()
 
 
-def device_switched(anonymous_id: str, former: str, user: str) -> Notice:
+def device_switched(anonymous_id: str, former: str, user: str) -> CallWarning:
     """The device was another user's until now."""
-    return Notice(
-        NoticeReason.DEVICE_SWITCHED,
+    return CallWarning(
+        WarningReason.DEVICE_SWITCHED,
         f"the device belonged to user {former!r} until now and is {user!r}'s from here; "
         "call Reset at logout",
         (("anonymous_id", anonymous_id), ("former_user_id", former), ("user_id", user)),
     )
 
 
-def alias_repeated(user: str, source: str, first: str) -> Notice:
+def alias_repeated(user: str, source: str, first: str) -> CallWarning:
     """The user was aliased before, from another source."""
-    return Notice(
-        NoticeReason.ALIAS_REPEATED,
+    return CallWarning(
+        WarningReason.ALIAS_REPEATED,
         f"user {user!r} was aliased before, from {first!r}; Alias is for sign-up, use "
         "Identify for later logins",
         (("user_id", user), ("source", source), ("first_source", first)),
     )
 
 
-def alias_to_itself(user: str) -> Notice:
+def alias_to_itself(user: str) -> CallWarning:
     """Source and user of the alias are one id."""
-    return Notice(
-        NoticeReason.ALIAS_TO_ITSELF,
+    return CallWarning(
+        WarningReason.ALIAS_TO_ITSELF,
         f"source and user are both {user!r}, so the alias changes nothing",
         (("user_id", user),),
     )
 
 
-def user_id_is_email(user: str) -> Notice:
+def user_id_is_email(user: str) -> CallWarning:
     """The user id looks like an e-mail address."""
-    return Notice(
-        NoticeReason.USER_ID_IS_EMAIL,
+    return CallWarning(
+        WarningReason.USER_ID_IS_EMAIL,
         "the user id looks like an e-mail address, which can change; send a database id, "
         "and the address as a trait",
         (("user_id", user),),
     )
 
 
-def clock_ahead(client_time: int, event_time: int) -> Notice:
+def clock_ahead(client_time: int, event_time: int) -> CallWarning:
     """The client's time was in the future."""
-    return Notice(
-        NoticeReason.CLOCK_AHEAD,
+    return CallWarning(
+        WarningReason.CLOCK_AHEAD,
         "the timestamp is more than a minute ahead of the server's clock, so the time of "
         "receipt was taken",
         (("timestamp", _rfc3339(client_time)), ("event_time", _rfc3339(event_time))),
     )
 
 
-def operation_skipped(action: str, trait: str) -> Notice:
+def operation_skipped(action: str, trait: str) -> CallWarning:
     """An operation did not fit the value that it met."""
-    return Notice(
-        NoticeReason.OPERATION_SKIPPED,
+    return CallWarning(
+        WarningReason.OPERATION_SKIPPED,
         f"{action} of trait {trait!r} does not fit its value and was skipped",
         (("trait", trait), ("operation", action)),
     )
 
 
-def traits_many(count: int) -> Notice:
+def traits_many(count: int) -> CallWarning:
     """The person has very many traits."""
-    return Notice(
-        NoticeReason.TRAITS_MANY,
+    return CallWarning(
+        WarningReason.TRAITS_MANY,
         f"the person has {count} traits, more than {TRAITS_MANY}",
         (("traits", str(count)),),
     )

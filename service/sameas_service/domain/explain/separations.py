@@ -8,11 +8,11 @@ from typing import NamedTuple
 
 from sameas_service.domain import payload
 from sameas_service.domain.derive import Pair, is_struck, pair_of, strikes
-from sameas_service.domain.ends import DeviceEnd, End, Standing, UserEnd
-from sameas_service.domain.evidence import evidence
+from sameas_service.domain.explain.endpoints import DeviceEndpoint, Endpoint, Standing, UserEndpoint
+from sameas_service.domain.explain.graph import IdentityGraph
+from sameas_service.domain.explain.wording import evidence
 from sameas_service.domain.message import Kind, Message
 from sameas_service.domain.ownership import Segment, Span
-from sameas_service.domain.ties import Ties
 
 
 class SeparationReason(IntEnum):
@@ -34,7 +34,7 @@ class Separation(NamedTuple):
 
 
 def separations(
-    messages: Sequence[Message], ties: Ties, first: End, second: End
+    messages: Sequence[Message], ties: IdentityGraph, first: Endpoint, second: Endpoint
 ) -> list[Separation]:
     """What keeps the two apart, each thing once, given all messages, struck ones too."""
     found = [
@@ -42,7 +42,7 @@ def separations(
         *_on_device(messages, ties, first, second),
         *_on_device(messages, ties, second, first),
     ]
-    if isinstance(first, UserEnd) and isinstance(second, UserEnd):
+    if isinstance(first, UserEndpoint) and isinstance(second, UserEndpoint):
         found += _shared(ties, first.user, second.user)
     once = {(one.reason, one.evidence and one.evidence.message_id): one for one in reversed(found)}
     if not once:
@@ -67,7 +67,7 @@ class _Tie(NamedTuple):
 
 
 def _unlinked(
-    messages: Sequence[Message], ties: Ties, first: End, second: End
+    messages: Sequence[Message], ties: IdentityGraph, first: Endpoint, second: Endpoint
 ) -> Iterator[Separation]:
     """The unlinks but for which there were a way from one to the other."""
     struck = strikes(messages)
@@ -94,7 +94,10 @@ _ENDS = ("first", "second")
 
 
 def _graph(
-    messages: Sequence[Message], struck: dict[Pair, int], ties: Ties, ends: tuple[End, End]
+    messages: Sequence[Message],
+    struck: dict[Pair, int],
+    ties: IdentityGraph,
+    ends: tuple[Endpoint, Endpoint],
 ) -> dict[str, list[_Tie]]:
     """Users as they are linked or were, and each end with the users that own it or did."""
     graph: dict[str, list[_Tie]] = defaultdict(list)
@@ -114,7 +117,7 @@ def _graph(
         if kind == "users":
             join(f"u{one}", f"u{user}", pair)
         for name, end in zip(_ENDS, ends, strict=True):
-            if isinstance(end, DeviceEnd) and pair[:2] == ("device", end.device):
+            if isinstance(end, DeviceEndpoint) and pair[:2] == ("device", end.device):
                 join(name, f"u{user}", pair)
     return graph
 
@@ -149,10 +152,10 @@ def _struck_on_the_way(graph: dict[str, list[_Tie]]) -> list[Pair]:
 
 
 def _on_device(
-    messages: Sequence[Message], ties: Ties, end: End, other: End
+    messages: Sequence[Message], ties: IdentityGraph, end: Endpoint, other: Endpoint
 ) -> Iterator[Separation]:
     """Why the end's place on its device is not one of the other's users'."""
-    if not isinstance(end, DeviceEnd):
+    if not isinstance(end, DeviceEndpoint):
         return
     place, kin = ties.standing(end), _kin(ties, other)
     if place is None:
@@ -171,20 +174,20 @@ def _on_device(
         yield _reset_between(place.segments[min(nearest, place.number)])
 
 
-def _kin(ties: Ties, end: End) -> set[str]:
+def _kin(ties: IdentityGraph, end: Endpoint) -> set[str]:
     """The users of an end's person; of a device that nobody owns, all who ever claimed it."""
     user = ties.user_of(end)
     if user is not None:
         return ties.kin(user)
-    assert isinstance(end, DeviceEnd), "a user end has a user"
+    assert isinstance(end, DeviceEndpoint), "a user end has a user"
     return {user for device, user in ties.claims if device == end.device}
 
 
 def _between_segments(
-    ties: Ties, place: Standing, end: DeviceEnd, other: End
+    ties: IdentityGraph, place: Standing, end: DeviceEndpoint, other: Endpoint
 ) -> Iterator[Separation]:
     """Two segments of one device that nobody owns."""
-    if isinstance(other, DeviceEnd) and other.device == end.device:
+    if isinstance(other, DeviceEndpoint) and other.device == end.device:
         there = ties.standing(other)
         if there is not None and there.number != place.number:
             yield _reset_between(place.segments[min(there.number, place.number)])
@@ -196,7 +199,7 @@ def _reset_between(segment: Segment) -> Separation:
     return Separation(SeparationReason.RESET_BETWEEN, reset, sentence)
 
 
-def _other_owner(ties: Ties, device: str, span: Span, kin: set[str]) -> Separation:
+def _other_owner(ties: IdentityGraph, device: str, span: Span, kin: set[str]) -> Separation:
     claim = next(m for m in ties.claims[device, span.owner] if m.position == span.claim)
     users = sorted(user for user in kin if (device, user) in ties.claims)
     sentence = (
@@ -234,7 +237,7 @@ def _rule(message: Message, device: str) -> str:
 # ---- Two users ----------------------------------------------------------------------------
 
 
-def _shared(ties: Ties, first: str, second: str) -> Iterator[Separation]:
+def _shared(ties: IdentityGraph, first: str, second: str) -> Iterator[Separation]:
     """Where both used one device: the last time that it went from one to the other."""
     sides = dict.fromkeys(ties.kin(first), 1) | dict.fromkeys(ties.kin(second), 2)
     devices: dict[str, set[int]] = defaultdict(set)
@@ -251,9 +254,9 @@ def _shared(ties: Ties, first: str, second: str) -> Iterator[Separation]:
     yield from changes.values()
 
 
-def _changes(ties: Ties, device: str, sides: dict[str, int]) -> Iterator[Separation]:
+def _changes(ties: IdentityGraph, device: str, sides: dict[str, int]) -> Iterator[Separation]:
     """Each time that the device went from a user of one side to one of the other."""
-    place = ties.standing(DeviceEnd(device))
+    place = ties.standing(DeviceEndpoint(device))
     assert place is not None, "a claimed device has a place"
     before: tuple[int, Span] | None = None
     for index, own in enumerate(ties.owned(place)):
@@ -268,7 +271,7 @@ def _changes(ties: Ties, device: str, sides: dict[str, int]) -> Iterator[Separat
             before = (index, span)
 
 
-def _switched(ties: Ties, former: str, span: Span) -> Separation:
+def _switched(ties: IdentityGraph, former: str, span: Span) -> Separation:
     claim = next(m for m in ties.claims[span.device, span.owner] if m.position == span.claim)
     sentence = (
         f"both used device {span.device!r}, at different times: it belonged to user {former!r}, "

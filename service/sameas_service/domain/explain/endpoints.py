@@ -9,20 +9,20 @@ from sameas_service.domain.message import START, Message, Position
 from sameas_service.domain.ownership import Segment, Span, segments, spans
 
 
-class UserEnd(NamedTuple):
+class UserEndpoint(NamedTuple):
     """A user, by their id."""
 
     user: str
 
 
-class DeviceEnd(NamedTuple):
+class DeviceEndpoint(NamedTuple):
     """A device at its latest message; or, as a person id names it, at a segment's start."""
 
     device: str
     start: Position | None = None
 
 
-End = UserEnd | DeviceEnd
+Endpoint = UserEndpoint | DeviceEndpoint
 
 
 class Standing(NamedTuple):
@@ -40,7 +40,7 @@ class Standing(NamedTuple):
         return self.segments[self.number]
 
 
-def standing(end: DeviceEnd, messages: Iterable[Message], session_gap: int) -> Standing | None:
+def standing(end: DeviceEndpoint, messages: Iterable[Message], session_gap: int) -> Standing | None:
     """Where the end stands, given all messages in force; None where there is no such place."""
     found = segments(end.device, [m for m in messages if m.device == end.device])
     starts = [segment.start for segment in found]
@@ -52,9 +52,9 @@ def standing(end: DeviceEnd, messages: Iterable[Message], session_gap: int) -> S
     return Standing(found, index, owned[-1] if owned else None)
 
 
-def find(world: World, end: End, rules: Rules) -> Person | None:
+def find(world: World, end: Endpoint, rules: Rules) -> Person | None:
     """The person that an end belongs to; None where no message made it."""
-    if isinstance(end, UserEnd):
+    if isinstance(end, UserEndpoint):
         person_id = world.user_ids.get(end.user)
     elif end.start is None:
         person_id = world.anonymous_ids.get(end.device)
@@ -73,9 +73,9 @@ def _owner(world: World, device: str, start: Position) -> str | None:
     return None
 
 
-def words(end: End) -> str:
+def words(end: Endpoint) -> str:
     """The end in words."""
-    if isinstance(end, UserEnd):
+    if isinstance(end, UserEndpoint):
         return f"user {end.user!r}"
     if end.start is None:
         return f"device {end.device!r}"

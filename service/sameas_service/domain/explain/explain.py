@@ -4,11 +4,11 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from sameas_service.domain.derive import Rules, in_force
-from sameas_service.domain.ends import DeviceEnd, End, words
-from sameas_service.domain.evidence import told
+from sameas_service.domain.explain.endpoints import DeviceEndpoint, Endpoint, words
+from sameas_service.domain.explain.graph import IdentityGraph, Step
+from sameas_service.domain.explain.separations import Separation, separations
+from sameas_service.domain.explain.wording import told
 from sameas_service.domain.message import Kind, Message
-from sameas_service.domain.separations import Separation, separations
-from sameas_service.domain.ties import Step, Ties
 
 
 class ExplainedStep(NamedTuple):
@@ -51,18 +51,18 @@ class Explanation(NamedTuple):
 
 
 def explain(
-    messages: Iterable[Message], first: End | None, second: End | None, rules: Rules
+    messages: Iterable[Message], first: Endpoint | None, second: Endpoint | None, rules: Rules
 ) -> Explanation:
     """Explains two ids, given all messages that can matter to either, unlinks included.
 
     An end is None where no message ever named the id.
     """
     known = list(messages)
-    ties = Ties(in_force(known), rules)
+    ties = IdentityGraph(in_force(known), rules)
     first_id, second_id = (end and ties.person_id(end) for end in (first, second))
     bare = Explanation(first_id, second_id)
     # A device whose claims were struck is nobody's, and yet there is something to explain.
-    ever = Ties((m for m in known if m.kind != Kind.UNLINK), rules)
+    ever = IdentityGraph((m for m in known if m.kind != Kind.UNLINK), rules)
     if first is None or not ever.has(first) or (first == second and first_id is None):
         return bare._replace(not_found="first")
     if second is None or not ever.has(second):
@@ -78,13 +78,13 @@ def explain(
     return bare._replace(separations=apart, sentence=_capitalised(sentence))
 
 
-def chains(ties: Ties, first: End, second: End) -> tuple[list[Step], list[Step]]:
+def chains(ties: IdentityGraph, first: Endpoint, second: Endpoint) -> tuple[list[Step], list[Step]]:
     """The chain, and what would still join the two without it.
 
     All messages of both together carry the two ids being one person: had none of them come,
     the ids would part. Each round drops at least one message, so the rounds come to an end.
     """
-    devices = {end.device for end in (first, second) if isinstance(end, DeviceEnd)}
+    devices = {end.device for end in (first, second) if isinstance(end, DeviceEndpoint)}
     left = ties.about(devices)
     chain = left.chain(first, second) or []
     also: list[Step] = []
@@ -109,11 +109,11 @@ def _pair(step: Step) -> str:
 
 
 def _same(
-    first: End, second: End, chain: Sequence[ExplainedStep], also: Sequence[ExplainedStep]
+    first: Endpoint, second: Endpoint, chain: Sequence[ExplainedStep], also: Sequence[ExplainedStep]
 ) -> str:
     """The whole as a text."""
     if not chain:
-        what = _SAME_SEGMENT if isinstance(first, DeviceEnd) else "both name the same user"
+        what = _SAME_SEGMENT if isinstance(first, DeviceEndpoint) else "both name the same user"
         return _capitalised(f"{words(first)} and {words(second)} are one person: {what}.")
     steps = "; ".join(step.sentence for step in chain)
     text = _capitalised(f"{words(first)} and {words(second)} are one person: {steps}.")
