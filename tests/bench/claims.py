@@ -9,7 +9,8 @@ from pathlib import Path
 from tests.bench.results import Result, ratio
 
 from sameas_service.domain.derive import Rules
-from sameas_service.domain.message import Kind, Message, position_of
+from sameas_service.domain.kinds import Kind
+from sameas_service.domain.message import Message, position_of
 from sameas_service.store.sqlite.append import append
 from sameas_service.store.sqlite.database import Database
 

@@ -13,7 +13,8 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from sameas import v1
 from sameas_service.domain.derive import Rules
-from sameas_service.domain.message import Kind, Message, position_of
+from sameas_service.domain.kinds import Kind
+from sameas_service.domain.message import Message, position_of
 from sameas_service.store.sqlite.append import append
 from sameas_service.store.sqlite.database import FILE, Database
 

@@ -14,7 +14,8 @@ from tests.bench.results import Result, ratio
 from tests.bench.scale import Round, ingest_round, serving
 from tests.support.ledgers import dumped
 
-from sameas_service.domain.message import Kind, Message, Position, position_of
+from sameas_service.domain.kinds import Kind
+from sameas_service.domain.message import Message, Position, position_of
 
 DEVICES, USERS_EACH = 1_000, 4
 ROUNDS = 5

@@ -10,7 +10,8 @@ from tests.bench.results import Result, ratio
 
 from sameas_service.domain.accept import Call, accept
 from sameas_service.domain.derive import Rules
-from sameas_service.domain.message import Kind, Message
+from sameas_service.domain.kinds import Kind
+from sameas_service.domain.message import Message
 from sameas_service.store.sqlite.append import append
 from sameas_service.store.sqlite.database import Database
 

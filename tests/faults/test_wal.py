@@ -18,7 +18,8 @@ import pytest
 import sameas_service
 from sameas_service.domain.accept import Call, accept
 from sameas_service.domain.derive import Rules, derive
-from sameas_service.domain.message import Kind, Message
+from sameas_service.domain.kinds import Kind
+from sameas_service.domain.message import Message
 from sameas_service.resolver.ports import PersonKey
 from sameas_service.store.sqlite import checkpoints, export, failpoints, past
 from sameas_service.store.sqlite.database import FILE, Database
@@ -36,7 +37,7 @@ import os, sys
 from pathlib import Path
 from sameas_service.domain.accept import Call, accept
 from sameas_service.domain.derive import Rules
-from sameas_service.domain.message import Kind
+from sameas_service.domain.kinds import Kind
 from sameas_service.store.sqlite.database import Database
 database = Database(Path(sys.argv[1]), Rules())
 database.append([accept(Call(Kind.TRACK, "m", 1_700_000_000_000_000, user_id="u", event="e"))])

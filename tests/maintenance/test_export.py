@@ -16,7 +16,8 @@ from sameas_service.cli.exporting import line_of
 from sameas_service.cli.lines import item_of
 from sameas_service.domain.accept import Call, accept
 from sameas_service.domain.derive import Rules
-from sameas_service.domain.message import Kind, Message
+from sameas_service.domain.kinds import Kind
+from sameas_service.domain.message import Message
 from sameas_service.servicer.calls import Receiving, item_message
 from sameas_service.store.sqlite import export
 from sameas_service.store.sqlite.database import Database

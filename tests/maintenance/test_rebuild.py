@@ -13,7 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sameas_service.domain.derive import Rules
-from sameas_service.domain.message import Kind, Message, position_of
+from sameas_service.domain.kinds import Kind
+from sameas_service.domain.message import Message, position_of
 from sameas_service.store.sqlite import derived, rebuild
 from sameas_service.store.sqlite.database import Database
 from sameas_service.store.sqlite.marker import RebuildUnfinishedError

@@ -6,7 +6,7 @@ import sameas
 from sameas import v1
 from sameas_service.domain.changes import ChangeKind
 from sameas_service.domain.errors import Reason
-from sameas_service.domain.message import Kind
+from sameas_service.domain.kinds import Kind
 from sameas_service.domain.receipt import Outcome
 from sameas_service.domain.warnings import WarningReason
 

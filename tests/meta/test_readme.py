@@ -19,7 +19,7 @@ from sameas_service.domain import limits
 from sameas_service.domain.accept import Call, accept
 from sameas_service.domain.derive import Rules
 from sameas_service.domain.errors import Reason
-from sameas_service.domain.message import Kind
+from sameas_service.domain.kinds import Kind
 from sameas_service.domain.times import EARLIEST
 from sameas_service.domain.warnings import WarningReason
 from sameas_service.server.config import PREFIX, Config

@@ -6,7 +6,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sameas_service.domain.derive import Rules, derive
-from sameas_service.domain.message import Kind, Message, Position
+from sameas_service.domain.kinds import Kind
+from sameas_service.domain.message import Message, Position
 from sameas_service.resolver.ports import Filter, PersonKey
 from sameas_service.store.sqlite import past, reading, views
 from sameas_service.store.sqlite.reading import PageQuery

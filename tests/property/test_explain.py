@@ -11,10 +11,12 @@ from hypothesis import strategies as st
 
 from sameas import v1
 from sameas_service.domain.accept import Call, accept
-from sameas_service.domain.derive import Rules, in_force, pair_of
+from sameas_service.domain.derive import Rules
 from sameas_service.domain.explain.explain import ExplainedStep, Explanation
 from sameas_service.domain.explain.separations import SeparationReason
-from sameas_service.domain.message import Kind, Message
+from sameas_service.domain.kinds import Kind
+from sameas_service.domain.message import Message
+from sameas_service.domain.unlinks import in_force, pair_of
 from sameas_service.resolver.ports import PersonKey
 from sameas_service.store.sqlite import past
 from support.deliveries import deliveries

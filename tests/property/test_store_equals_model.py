@@ -8,7 +8,8 @@ from hypothesis import HealthCheck, given, settings
 
 from sameas_service.domain.accept import Call, accept
 from sameas_service.domain.derive import Rules
-from sameas_service.domain.message import Kind, Message
+from sameas_service.domain.kinds import Kind
+from sameas_service.domain.message import Message
 from sameas_service.domain.times import EARLIEST, SECOND
 from support.deliveries import EXAMPLES, deliver, deliveries
 from support.stored import stored

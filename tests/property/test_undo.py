@@ -7,8 +7,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sameas_service.domain.accept import Call, accept
-from sameas_service.domain.derive import Rules, pair_of
-from sameas_service.domain.message import Kind, Message
+from sameas_service.domain.derive import Rules
+from sameas_service.domain.kinds import Kind
+from sameas_service.domain.message import Message
+from sameas_service.domain.unlinks import pair_of
 from support.deliveries import EXAMPLES, deliver
 from support.histories import GAP, T0, devices, histories, users
 from support.worlds import expected_dump

@@ -13,7 +13,7 @@ from google.rpc import error_details_pb2, status_pb2
 
 from sameas import v1
 from sameas.v1 import identity_service_pb2, person_service_pb2
-from sameas_service.domain.message import Kind
+from sameas_service.domain.kinds import Kind
 from sameas_service.servicer.identity import IdentityServicer
 from sameas_service.servicer.persons import PersonServicer
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from sameas_service.domain.accept import Call, accept
 from sameas_service.domain.derive import Rules
-from sameas_service.domain.message import Kind, Message
+from sameas_service.domain.kinds import Kind
+from sameas_service.domain.message import Message
 from sameas_service.store.sqlite.database import FILE, Database
 from support.histories import GAP, MINUTE, T0
 

@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from sameas_service.domain.accept import Call, accept
 from sameas_service.domain.errors import Refused
-from sameas_service.domain.message import Kind, Message
+from sameas_service.domain.kinds import Kind
+from sameas_service.domain.message import Message
 
 T0 = 1_700_000_000_000_000
 MINUTE = 60_000_000

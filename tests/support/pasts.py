@@ -4,9 +4,10 @@ from collections.abc import Iterable
 from typing import Any
 
 from sameas_service.domain import person_ids
-from sameas_service.domain.derive import Rules, World, derive, in_force
+from sameas_service.domain.derive import Rules, World, derive
 from sameas_service.domain.message import Message
 from sameas_service.domain.ownership import owner_at, segments, spans
+from sameas_service.domain.unlinks import in_force
 from sameas_service.resolver.ports import PersonKey, PersonView
 from sameas_service.store.sqlite.connection import one
 from sameas_service.store.sqlite.database import Database

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from sameas_service.domain.errors import Reason, Refused
-from sameas_service.domain.message import Kind, Message, position_of
+from sameas_service.domain.kinds import Kind
+from sameas_service.domain.message import Message, position_of
 
 SECOND = 1_000_000
 MINUTE = 60 * SECOND

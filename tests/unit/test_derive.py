@@ -5,16 +5,9 @@ import random
 import pytest
 
 from sameas_service.domain.accept import Call, accept
-from sameas_service.domain.derive import (
-    Rules,
-    World,
-    derive,
-    in_force,
-    is_struck,
-    pair_of,
-    strikes,
-)
-from sameas_service.domain.message import Kind
+from sameas_service.domain.derive import Rules, World, derive
+from sameas_service.domain.kinds import Kind
+from sameas_service.domain.unlinks import in_force, is_struck, pair_of, strikes
 
 RULES = Rules()
 

@@ -14,7 +14,7 @@ import pytest
 from sameas_service.domain.accept import Call, accept
 from sameas_service.domain.derive import Rules
 from sameas_service.domain.errors import Reason, Refused
-from sameas_service.domain.message import Kind
+from sameas_service.domain.kinds import Kind
 from sameas_service.store.sqlite import engine
 from sameas_service.store.sqlite.database import FILE, Database
 from sameas_service.store.sqlite.store import SqliteStore

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from sameas_service.domain.errors import Reason
-from sameas_service.domain.message import Kind
+from sameas_service.domain.kinds import Kind
 from sameas_service.domain.operations import (
     ACTIONS,
     Operation,

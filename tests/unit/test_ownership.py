@@ -2,7 +2,8 @@
 
 import pytest
 
-from sameas_service.domain.message import START, Kind, after
+from sameas_service.domain.kinds import Kind
+from sameas_service.domain.message import START, after
 from sameas_service.domain.ownership import (
     SESSION_GAP_DEFAULT,
     Segment,

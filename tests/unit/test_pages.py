@@ -4,7 +4,8 @@ import pytest
 
 from sameas_service.domain.accept import Call, accept
 from sameas_service.domain.derive import Rules
-from sameas_service.domain.message import Kind, Position
+from sameas_service.domain.kinds import Kind
+from sameas_service.domain.message import Position
 from sameas_service.resolver.ports import Filter, PersonKey
 from sameas_service.store.sqlite import reading
 from support.stored import stored

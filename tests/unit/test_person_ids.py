@@ -5,7 +5,8 @@ import uuid
 import pytest
 
 from sameas_service.domain import person_ids
-from sameas_service.domain.message import START, Kind, after, position_of
+from sameas_service.domain.kinds import Kind
+from sameas_service.domain.message import START, after, position_of
 
 SAMEAS = uuid.UUID("2f0c1f0e-6a53-5c3f-9c55-7d2a1b6c0f10")
 FOR_EVER = [

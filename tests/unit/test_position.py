@@ -2,7 +2,8 @@
 
 import itertools
 
-from sameas_service.domain.message import START, Kind, Position, after, position_of
+from sameas_service.domain.kinds import Kind
+from sameas_service.domain.message import START, Position, after, position_of
 
 IDS = ["", "0", "A", "a", "a\u00e9", "a\uffff", "a\U00010000", "ab", "z", "é", "\ufb33", "😀"]
 

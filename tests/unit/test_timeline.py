@@ -5,21 +5,17 @@ That they add up to the rule for any history is what the property tests show.
 
 import pytest
 
+from sameas_service.domain.device import Cut, Device, Placed, Plan, Put, Row
 from sameas_service.domain.device_timeline import (
     Around,
-    Cut,
-    Device,
-    Placed,
-    Plan,
-    Put,
-    Row,
     advance,
     around,
     needs_ledger,
     place,
     strike,
 )
-from sameas_service.domain.message import START, Kind, Position, after, position_of
+from sameas_service.domain.kinds import Kind
+from sameas_service.domain.message import START, Position, after, position_of
 
 MINUTE = 60_000_000
 GAP = 30 * MINUTE

@@ -1,8 +1,9 @@
 """What messages count towards a group: by their number, and large ones by their size too."""
 
 from sameas_service.domain.accept import Call, accept
+from sameas_service.domain.kinds import Kind
 from sameas_service.domain.limits import PAYLOAD_BYTES_MAX
-from sameas_service.domain.message import Kind, Message
+from sameas_service.domain.message import Message
 from sameas_service.domain.times import EARLIEST
 from sameas_service.store.sqlite.store import GROUP_MESSAGES_MAX, weight_of
 

@@ -22,17 +22,13 @@ from sameas_service.cli.parquet import (
     write_parquet,
 )
 from sameas_service.cli.terminal import errors
-from sameas_service.domain.message import Kind, Message
+from sameas_service.domain.kinds import KINDS, Kind
+from sameas_service.domain.message import Message
 from sameas_service.domain.payload import EMPTY
 from sameas_service.store.sqlite.export import NoSuchPlaceError, Stretch, reading
 from sameas_service.store.sqlite.marker import RebuildUnfinishedError
 from sameas_service.store.sqlite.offline import NoDatabaseError
 from sameas_service.store.sqlite.rebuild import UnknownWorkspaceError
-
-_EVENT_WORDS = {Kind.PAGE: "name", Kind.SCREEN: "name", Kind.GROUP: "groupId"}
-_PROPERTIES_WORDS = {Kind.IDENTIFY: "traits", Kind.GROUP: "traits"}
-# Of these the payload's keys are words of the line.
-_PAYLOAD_IS_WORDS = frozenset([Kind.ALIAS, Kind.PROFILE, Kind.MERGE, Kind.UNLINK])
 
 _EXPECTED_FAILURES = (
     NoDatabaseError,
@@ -95,6 +91,7 @@ def line_of(message: Message) -> bytes:
     of receipt counts; where the client gave another one, that is the `originalTimestamp`.
     """
     kind = message.kind
+    words = KINDS[kind]
     event_time, client_time = message.event_time, message.client_time
     is_undated = client_time is None and event_time == message.received_at
     fields = {
@@ -104,10 +101,10 @@ def line_of(message: Message) -> bytes:
         "originalTimestamp": None if client_time == event_time else _text(client_time),
         "sentAt": _text(message.sent_at),
         "receivedAt": _text(message.received_at),
-        "previousId" if kind is Kind.ALIAS else "anonymousId": message.device,
+        words.device_word: message.device,
         "userId": message.user,
         "previousUserId": message.source,
-        _EVENT_WORDS.get(kind, "event"): message.event or None,
+        words.event_word: message.event or None,
     }
     fields = {word: value for word, value in fields.items() if value is not None}
     return orjson.dumps(fields | _payload_words(message), option=orjson.OPT_APPEND_NEWLINE)
@@ -115,12 +112,12 @@ def line_of(message: Message) -> bytes:
 
 def _payload_words(message: Message) -> dict[str, Any]:
     words: dict[str, Any] = {}
-    if message.kind in _PAYLOAD_IS_WORDS:
+    payload_word = KINDS[message.kind].payload_word
+    if payload_word is None:
         words = orjson.loads(message.payload)
     elif message.payload != EMPTY or message.kind is Kind.IDENTIFY:
         # An Identify without `traits` would take those of its context.
-        word = _PROPERTIES_WORDS.get(message.kind, "properties")
-        words[word] = orjson.Fragment(message.payload)
+        words[payload_word] = orjson.Fragment(message.payload)
     if message.context:
         words["context"] = orjson.Fragment(message.context)
     return words

@@ -9,8 +9,9 @@ from typing import NamedTuple
 
 from sameas_service.domain import ids, payload, warnings
 from sameas_service.domain.errors import Reason, Refused
+from sameas_service.domain.kinds import Kind
 from sameas_service.domain.limits import EVENT_BYTES_MAX, REASON_BYTES_MAX
-from sameas_service.domain.message import Kind, Message, position_of
+from sameas_service.domain.message import Message, position_of
 from sameas_service.domain.operations import check_count, checked_operations
 from sameas_service.domain.times import event_time, final_time
 
@@ -36,10 +37,6 @@ class Call(NamedTuple):
     sent_at: int | None = None
     imported: bool = False
     blocked: frozenset[str] = ids.NAMES_OF_NOBODY
-
-
-EVENTS = (Kind.TRACK, Kind.PAGE, Kind.SCREEN, Kind.GROUP)
-"""The kinds that `Track` takes."""
 
 
 def accept(call: Call) -> Message:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from sameas_service.domain import person_ids, profile
 from sameas_service.domain.links import Link, canonical_users
-from sameas_service.domain.message import Kind, Message
+from sameas_service.domain.message import Message
 from sameas_service.domain.operations import operations_of
 from sameas_service.domain.ownership import (
     SESSION_GAP_DEFAULT,
@@ -22,6 +22,7 @@ from sameas_service.domain.ownership import (
     spans,
 )
 from sameas_service.domain.payload import Json
+from sameas_service.domain.unlinks import in_force
 
 
 class Rules(NamedTuple):
@@ -88,53 +89,6 @@ def derive(messages: Iterable[Message], rules: Rules) -> World:
         for person_id, of in held.items()
     }
     return World(people, user_ids, anonymous_ids)
-
-
-def in_force(messages: Iterable[Message]) -> list[Message]:
-    """The messages as they count after all unlinks: struck claims without their device,
-    struck links and the unlinks themselves not at all.
-    """
-    known = list(messages)
-    struck = strikes(known)
-    return [
-        m._replace(device=None) if m.is_claim and is_struck(m, struck) else m
-        for m in known
-        if m.kind != Kind.UNLINK and not (m.is_link and is_struck(m, struck))
-    ]
-
-
-Pair = tuple[str, str, str]
-
-
-def pair_of(message: Message) -> Pair | None:
-    """What a claim, link or unlink is about: a device and a user, or two users."""
-    if message.user is None:
-        return None
-    if message.source is not None:
-        return users_pair(message.source, message.user)
-    return None if message.device is None else ("device", message.device, message.user)
-
-
-def users_pair(first: str, second: str) -> Pair:
-    """The pair of two users, whichever of them a link or unlink names first."""
-    low, high = sorted((first, second))
-    return ("users", low, high)
-
-
-def strikes(messages: Iterable[Message]) -> dict[Pair, int]:
-    """Up to which event time the claims and links of each unlinked pair are struck."""
-    result: dict[Pair, int] = {}
-    for message in messages:
-        pair = pair_of(message)
-        if message.kind == Kind.UNLINK and pair is not None:
-            result[pair] = max(message.event_time, result.get(pair, message.event_time))
-    return result
-
-
-def is_struck(message: Message, struck: dict[Pair, int]) -> bool:
-    """Whether a claim or link is dated up to an unlink of its pair."""
-    pair = pair_of(message)
-    return pair is not None and pair in struck and message.event_time <= struck[pair]
 
 
 def traits_of(messages: Iterable[Message]) -> dict[str, Json]:

@@ -1,25 +1,10 @@
 """What the ledger holds: messages, and where each stands in order."""
 
-from enum import IntEnum
 from typing import NamedTuple
 
+from sameas_service.domain.kinds import NOT_CLAIMING, SPEAKING, Kind
 from sameas_service.domain.payload import EMPTY
 from sameas_service.domain.warnings import CallWarning
-
-
-class Kind(IntEnum):
-    """What a message is. The numbers are those of `MessageKind` in the protos, and stored."""
-
-    IDENTIFY = 1
-    ALIAS = 2
-    TRACK = 3
-    PAGE = 4
-    SCREEN = 5
-    GROUP = 6
-    RESET = 7
-    PROFILE = 8
-    MERGE = 9
-    UNLINK = 10
 
 
 class Position(NamedTuple):
@@ -47,9 +32,6 @@ def after(position: Position) -> Position:
 def position_of(kind: Kind, event_time: int, message_id: str) -> Position:
     """The position of a message."""
     return Position(event_time * 2 + (kind is Kind.RESET), message_id)
-
-
-_SPEAKING = (Kind.IDENTIFY, Kind.PROFILE)
 
 
 class Message(NamedTuple):
@@ -97,11 +79,7 @@ class Message(NamedTuple):
     @property
     def is_claim(self) -> bool:
         """Whether it names both a device and a user, and is not a reset or an unlink."""
-        return (
-            self.device is not None
-            and self.user is not None
-            and self.kind not in (Kind.RESET, Kind.UNLINK)
-        )
+        return self.device is not None and self.user is not None and self.kind not in NOT_CLAIMING
 
     @property
     def is_link(self) -> bool:
@@ -111,7 +89,7 @@ class Message(NamedTuple):
     @property
     def has_operations(self) -> bool:
         """Whether it says anything about traits."""
-        return self.payload != EMPTY and self.kind in _SPEAKING
+        return self.payload != EMPTY and self.kind in SPEAKING
 
     def same_content(self, other: "Message") -> bool:
         """Whether a message with the same id is a repeat and not another message.

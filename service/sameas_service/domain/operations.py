@@ -4,8 +4,9 @@ from typing import Any, NamedTuple
 
 from sameas_service.domain import payload
 from sameas_service.domain.errors import Reason, Refused
+from sameas_service.domain.kinds import Kind
 from sameas_service.domain.limits import OPERATIONS_MAX
-from sameas_service.domain.message import Kind, Message
+from sameas_service.domain.message import Message
 from sameas_service.domain.payload import Json
 
 ACTIONS = {
@@ -41,7 +42,7 @@ def operations_of(message: Message) -> list[Operation]:
 def parse_operations(kind: Kind, text: str) -> list[Operation]:
     """The operations that a stored payload holds. Identify's traits are each a `set`."""
     body = payload.parse(text)
-    if kind == Kind.IDENTIFY:
+    if kind is Kind.IDENTIFY:
         return [Operation("set", trait, value) for trait, value in body.items()]
     return [
         Operation(action, trait, operand)

@@ -7,7 +7,8 @@ incremental twin.
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from sameas_service.domain.message import START, Kind, Message, Position, after
+from sameas_service.domain.kinds import Kind
+from sameas_service.domain.message import START, Message, Position, after
 
 SESSION_GAP_DEFAULT = 30 * 60 * 1_000_000
 """Microseconds between two messages of one visit at most: 30 minutes, as in most analytics."""
@@ -41,7 +42,7 @@ def segments(device: str, messages: Sequence[Message]) -> list[Segment]:
     start, held = START, list[Message]()
     for message in sorted(messages, key=lambda m: m.position):
         held.append(message)
-        if message.kind == Kind.RESET:
+        if message.kind is Kind.RESET:
             result.append(Segment(device, start, held))
             start, held = after(message.position), []
     if held:

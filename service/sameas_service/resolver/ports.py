@@ -6,7 +6,8 @@ from typing import NamedTuple, Protocol
 from sameas_service.domain.changes import LoggedChange
 from sameas_service.domain.errors import Refused
 from sameas_service.domain.explain.explain import Explanation
-from sameas_service.domain.message import Kind, Message, Position
+from sameas_service.domain.kinds import Kind
+from sameas_service.domain.message import Message, Position
 from sameas_service.domain.payload import Json
 from sameas_service.domain.preview import Preview
 from sameas_service.domain.receipt import Receipt

@@ -9,9 +9,10 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from sameas import v1
 from sameas.ids import new_message_id
 from sameas_service.domain import payload
-from sameas_service.domain.accept import EVENTS, Call, accept
+from sameas_service.domain.accept import Call, accept
 from sameas_service.domain.errors import Reason, Refused
-from sameas_service.domain.message import Kind, Message
+from sameas_service.domain.kinds import EVENTS, Kind
+from sameas_service.domain.message import Message
 from sameas_service.domain.operations import KEYS
 from sameas_service.servicer.structs import text_of, value_of
 

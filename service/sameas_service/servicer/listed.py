@@ -6,7 +6,8 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from sameas import v1
 from sameas_service.domain import payload
-from sameas_service.domain.message import Kind, Message
+from sameas_service.domain.kinds import Kind
+from sameas_service.domain.message import Message
 from sameas_service.domain.operations import ACTIONS
 from sameas_service.servicer.structs import struct_of
 

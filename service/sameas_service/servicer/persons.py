@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator
 from sameas import v1
 from sameas_service.domain import payload
 from sameas_service.domain.errors import Reason, Refused
+from sameas_service.domain.kinds import Kind
 from sameas_service.domain.limits import PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX, PERSONS_MAX
-from sameas_service.domain.message import Kind
 from sameas_service.resolver.ports import Filter, PersonKey, PersonView, Store
 from sameas_service.servicer.calls import microseconds
 from sameas_service.servicer.changed import cursor_of, watched_of

@@ -3,12 +3,14 @@
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from sameas_service.domain.derive import Rules, in_force
+from sameas_service.domain.derive import Rules
 from sameas_service.domain.explain.endpoints import DeviceEndpoint, Endpoint, words
 from sameas_service.domain.explain.graph import IdentityGraph, Step
 from sameas_service.domain.explain.separations import Separation, separations
 from sameas_service.domain.explain.wording import told
-from sameas_service.domain.message import Kind, Message
+from sameas_service.domain.kinds import Kind
+from sameas_service.domain.message import Message
+from sameas_service.domain.unlinks import in_force
 
 
 class ExplainedStep(NamedTuple):

@@ -7,12 +7,13 @@ from enum import IntEnum
 from typing import NamedTuple
 
 from sameas_service.domain import payload
-from sameas_service.domain.derive import Pair, is_struck, pair_of, strikes
 from sameas_service.domain.explain.endpoints import DeviceEndpoint, Endpoint, Standing, UserEndpoint
 from sameas_service.domain.explain.graph import IdentityGraph
 from sameas_service.domain.explain.wording import evidence
-from sameas_service.domain.message import Kind, Message
+from sameas_service.domain.kinds import Kind
+from sameas_service.domain.message import Message
 from sameas_service.domain.ownership import Segment, Span
+from sameas_service.domain.unlinks import Pair, is_struck, pair_of, strikes
 
 
 class SeparationReason(IntEnum):

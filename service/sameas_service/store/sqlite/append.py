@@ -11,7 +11,8 @@ from operator import attrgetter
 from sameas_service.domain import warnings
 from sameas_service.domain.changes import ChangeKind
 from sameas_service.domain.errors import Reason, Refused
-from sameas_service.domain.message import Kind, Message
+from sameas_service.domain.kinds import Kind
+from sameas_service.domain.message import Message
 from sameas_service.domain.receipt import Outcome, Receipt
 from sameas_service.store.sqlite import ledger
 from sameas_service.store.sqlite.changes import ChangeLog

@@ -11,8 +11,9 @@ from itertools import groupby
 from typing import Any
 
 from sameas_service.domain import profile
+from sameas_service.domain.kinds import Kind
 from sameas_service.domain.links import Link, canonical_users
-from sameas_service.domain.message import START, Kind, Message, Position, after
+from sameas_service.domain.message import START, Message, Position, after
 from sameas_service.domain.operations import parse_operations
 from sameas_service.domain.ownership import cut
 from sameas_service.store.sqlite import profiles, scratch

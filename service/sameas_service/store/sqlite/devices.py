@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from sameas_service.domain.device_timeline import Cut, Device, Plan, Put, Row
+from sameas_service.domain.device import Cut, Device, Plan, Put, Row
 from sameas_service.domain.message import START, Position
 from sameas_service.store.sqlite.connection import Insert, as_json, one
 

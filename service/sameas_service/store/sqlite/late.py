@@ -2,7 +2,8 @@
 
 from typing import NamedTuple
 
-from sameas_service.domain.device_timeline import Around, Device, Placed, Plan
+from sameas_service.domain.device import Device, Placed, Plan
+from sameas_service.domain.device_timeline import Around
 from sameas_service.domain.message import Message, Position, after
 from sameas_service.store.sqlite.subject import Segment, Subject
 

@@ -4,7 +4,8 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sameas_service.domain.message import Kind, Message, Position
+from sameas_service.domain.kinds import Kind
+from sameas_service.domain.message import Message, Position
 from sameas_service.domain.payload import canonical, parse
 from sameas_service.domain.receipt import Outcome
 from sameas_service.store.sqlite.connection import NULL, Insert, as_json, one

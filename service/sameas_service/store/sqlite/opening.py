@@ -10,8 +10,9 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from sameas_service.domain.device_timeline import Device
-from sameas_service.domain.message import Kind, Message
+from sameas_service.domain.device import Device
+from sameas_service.domain.kinds import Kind
+from sameas_service.domain.message import Message
 from sameas_service.store.sqlite import devices, users
 from sameas_service.store.sqlite.connection import as_json
 

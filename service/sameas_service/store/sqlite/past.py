@@ -13,7 +13,7 @@ import sqlite3
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from sameas_service.domain.derive import Person, Rules, derive, in_force
+from sameas_service.domain.derive import Person, Rules, derive
 from sameas_service.domain.errors import Reason, Refused
 from sameas_service.domain.explain.endpoints import (
     DeviceEndpoint,
@@ -25,6 +25,7 @@ from sameas_service.domain.explain.endpoints import (
 from sameas_service.domain.explain.explain import Explanation, explain
 from sameas_service.domain.limits import ANONYMOUS_IDS_MAX
 from sameas_service.domain.message import START, Message, Position
+from sameas_service.domain.unlinks import in_force
 from sameas_service.resolver.ports import Page, PersonKey, PersonView
 from sameas_service.store.sqlite import ledger
 from sameas_service.store.sqlite.connection import as_json, one

@@ -7,7 +7,8 @@ from typing import Any
 
 import orjson
 
-from sameas_service.domain.message import Kind, Position
+from sameas_service.domain.kinds import Kind
+from sameas_service.domain.message import Position
 from sameas_service.domain.operations import parse_operations
 from sameas_service.domain.payload import Json
 from sameas_service.domain.profile import MISSING, Entry, Trait, rounded

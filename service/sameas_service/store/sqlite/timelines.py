@@ -10,19 +10,10 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 
 from sameas_service.domain import person_ids, warnings
-from sameas_service.domain.device_timeline import (
-    Device,
-    Placed,
-    Plan,
-    Put,
-    Row,
-    advance,
-    around,
-    go_on,
-    needs_ledger,
-    place,
-)
-from sameas_service.domain.message import START, Kind, Message, Position, after
+from sameas_service.domain.device import Device, Placed, Plan, Put, Row
+from sameas_service.domain.device_timeline import advance, around, go_on, needs_ledger, place
+from sameas_service.domain.kinds import Kind
+from sameas_service.domain.message import START, Message, Position, after
 from sameas_service.domain.receipt import Outcome
 from sameas_service.store.sqlite import devices
 from sameas_service.store.sqlite.changes import ChangeLog, kind_of

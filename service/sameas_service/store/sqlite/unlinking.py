@@ -8,10 +8,11 @@ import sqlite3
 from collections.abc import Collection, Iterable
 
 from sameas_service.domain.changes import ChangeKind
-from sameas_service.domain.derive import Pair, is_struck, pair_of, users_pair
-from sameas_service.domain.device_timeline import Device, Row, strike
+from sameas_service.domain.device import Device, Row
+from sameas_service.domain.device_timeline import strike
 from sameas_service.domain.message import Message, Position, position_of
 from sameas_service.domain.receipt import Outcome
+from sameas_service.domain.unlinks import Pair, is_struck, pair_of, users_pair
 from sameas_service.store.sqlite import devices
 from sameas_service.store.sqlite.changes import ChangeLog
 from sameas_service.store.sqlite.connection import as_json, one

@@ -1,0 +1,1 @@
+"""Why two ids are one person, or why they are not."""
