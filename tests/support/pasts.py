@@ -6,7 +6,7 @@ from typing import Any
 from sameas_service.domain import person_ids
 from sameas_service.domain.derive import Rules, World, derive
 from sameas_service.domain.message import Message
-from sameas_service.domain.ownership import owner_at, segments, spans
+from sameas_service.domain.ownership import segments, span_at, spans
 from sameas_service.domain.unlinks import in_force
 from sameas_service.resolver.ports import PersonKey, PersonView
 from sameas_service.store.sqlite.connection import one
@@ -56,8 +56,8 @@ def _resolved(person_id: str, world: World, counted: Iterable[Message], rules: R
         for segment in segments(device, [m for m in counted if m.device == device]):
             if person_ids.of_segment(rules.workspace, device, segment.start) == person_id:
                 own = spans(segment, rules.session_gap)
-                owner = owner_at(own, segment, segment.start)
-                return person_id if owner is None else world.user_ids[owner]
+                span = span_at(own, segment.start)
+                return person_id if span is None else world.user_ids[span.owner]
     return None
 
 

@@ -6,21 +6,15 @@ what it gives.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from operator import attrgetter
 from typing import NamedTuple
 
 from sameas_service.domain import person_ids, profile
 from sameas_service.domain.links import Link, canonical_users
 from sameas_service.domain.message import Message
 from sameas_service.domain.operations import operations_of
-from sameas_service.domain.ownership import (
-    SESSION_GAP_DEFAULT,
-    Segment,
-    Span,
-    owner_at,
-    segments,
-    spans,
-)
+from sameas_service.domain.ownership import SESSION_GAP_DEFAULT, Span, Unowned, span_at, spans_of
 from sameas_service.domain.payload import Json
 from sameas_service.domain.unlinks import in_force
 
@@ -51,27 +45,25 @@ class World(NamedTuple):
 
 
 def derive(messages: Iterable[Message], rules: Rules) -> World:
-    """Who is who, given these messages, in any order, each once."""
-    counted = sorted(in_force(messages), key=lambda m: m.position)
-    canonical = canonical_users(
-        Link(m.position, m.source, m.user)
-        for m in counted
-        if m.is_link and m.source is not None and m.user is not None
-    )
+    """Return who is who, given these messages, in any order, each once."""
+    counted = sorted(in_force(messages), key=attrgetter("position"))
+    canonical = canonical_users(links_of(counted))
     user_ids = _user_ids(counted, canonical, rules.workspace)
     held: dict[str, list[Message]] = defaultdict(list)
     owned: dict[str, list[Span]] = defaultdict(list)
     anonymous_ids: dict[str, str] = {}
-    for segment in _all_segments(counted):
-        own = spans(segment, rules.session_gap)
-        nobody = person_ids.of_segment(rules.workspace, segment.device, segment.start)
-        for span in own:
-            owned[user_ids[span.owner]].append(span)
-        for message in segment.messages:
-            owner = owner_at(own, segment, message.position)
-            anonymous_ids[segment.device] = nobody if owner is None else user_ids[owner]
+    for device, of_device in _by_device(counted):
+        found = spans_of(device, of_device, rules.session_gap)
+        persons = {span: _person_of(span, user_ids, rules.workspace) for span in found}
+        for span in found:
+            if isinstance(span, Span):
+                owned[persons[span]].append(span)
+        for message in of_device:
+            place = span_at(found, message.position)
+            assert place is not None, "a device's first span begins before every message"
+            anonymous_ids[device] = persons[place]
             if message.user is None:
-                held[anonymous_ids[segment.device]].append(message)
+                held[persons[place]].append(message)
     for message in counted:
         if message.user is not None:
             held[user_ids[message.user]].append(message)
@@ -83,7 +75,7 @@ def derive(messages: Iterable[Message], rules: Rules) -> World:
             person_id,
             sorted(users[person_id], key=lambda u: (canonical.get(u, u) != u, u)),
             owned[person_id],
-            sorted(of, key=lambda m: m.position),
+            sorted(of, key=attrgetter("position")),
             traits_of(of),
         )
         for person_id, of in held.items()
@@ -110,9 +102,22 @@ def _user_ids(
     }
 
 
-def _all_segments(messages: Iterable[Message]) -> list[Segment]:
-    devices: dict[str, list[Message]] = defaultdict(list)
+def links_of(messages: Iterable[Message]) -> Iterator[Link]:
+    """Yield the links among messages in force."""
     for message in messages:
+        if message.is_link and message.source is not None and message.user is not None:
+            yield Link(message.position, message.source, message.user)
+
+
+def _person_of(span: Span | Unowned, user_ids: dict[str, str], workspace: str) -> str:
+    if isinstance(span, Span):
+        return user_ids[span.owner]
+    return person_ids.of_segment(workspace, span.device, span.start)
+
+
+def _by_device(ordered: Iterable[Message]) -> list[tuple[str, list[Message]]]:
+    devices: dict[str, list[Message]] = defaultdict(list)
+    for message in ordered:
         if message.device is not None:
             devices[message.device].append(message)
-    return [segment for device in sorted(devices) for segment in segments(device, devices[device])]
+    return sorted(devices.items())

@@ -1,11 +1,13 @@
 """Who a device belonged to when: segments between resets, and spans of one owner.
 
-This is the rule in its plain form, over all messages of one device. The resolver has the
-incremental twin.
+This is the rule in its plain form: one device, folded over its messages in order. The
+incremental twin, for messages as they arrive, is `device_timeline`.
 """
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
+from operator import attrgetter
+from typing import NamedTuple, TypeVar
 
 from sameas_service.domain.kinds import Kind
 from sameas_service.domain.message import START, Message, Position, after
@@ -21,14 +23,16 @@ class Segment(NamedTuple):
     start: Position
     messages: Sequence[Message]
 
-    @property
-    def reset_id(self) -> str | None:
-        """Message id of the reset that it follows; None for a device's first segment."""
-        return None if self.start == START else self.start.message_id[:-1]
-
 
 class Span(NamedTuple):
-    """A stretch of a segment with one owner: from `start` up to the next span's start."""
+    """A stretch of a segment with one owner: from `start` up to the next span's start.
+
+    Attributes:
+        device: the device's anonymous id.
+        start: the first position that it holds.
+        owner: the user.
+        claim: position of the claim that opened it.
+    """
 
     device: str
     start: Position
@@ -36,11 +40,66 @@ class Span(NamedTuple):
     claim: Position
 
 
+class Unowned(NamedTuple):
+    """A whole segment that nobody claims, from `start` up to the next segment's."""
+
+    device: str
+    start: Position
+
+
+class DeviceFold:
+    """Fold one device's messages, in order of position, into its spans.
+
+    The first claim of a segment owns from the segment's start: the visitor's past is theirs. A
+    claim by another user than the present owner opens a span, cut at the start of their visit.
+    In memory is one visit, however long the device's past.
+
+    Attributes:
+        last: the last message's position; `START` before the first.
+        open: the span or segment that the next message falls into. After a reset it is empty.
+        visit: the messages without a user that end the timeline, with no pause between them
+            longer than the session gap.
+    """
+
+    def __init__(self, device: str, session_gap: int, start: Position = START) -> None:
+        """Begin before the first message of a device, or of a segment that starts there."""
+        self._session_gap = session_gap
+        self.last = START
+        self.open: Span | Unowned = Unowned(device, start)
+        self.visit: list[Message] = []
+
+    def take(self, message: Message) -> Span | Unowned | None:
+        """Take the next message. Return the span or segment that it ends, if it ends one."""
+        self.last = message.position
+        before = self.open
+        if message.kind is Kind.RESET:
+            self.visit.clear()
+            self.open = Unowned(before.device, after(message.position))
+            return before
+        if message.user is None:
+            self._visited(message)
+            return None
+        start = cut([*self.visit, message], self._session_gap)
+        self.visit.clear()
+        if isinstance(before, Unowned):
+            self.open = Span(before.device, before.start, message.user, message.position)
+            return None
+        if before.owner == message.user:
+            return None
+        self.open = Span(before.device, start, message.user, message.position)
+        return before
+
+    def _visited(self, message: Message) -> None:
+        if self.visit and message.event_time - self.visit[-1].event_time > self._session_gap:
+            self.visit.clear()
+        self.visit.append(message)
+
+
 def segments(device: str, messages: Sequence[Message]) -> list[Segment]:
-    """The segments of a device that hold messages. A reset is the last of its segment."""
+    """Return the segments of a device that hold messages. A reset is the last of its segment."""
     result: list[Segment] = []
     start, held = START, list[Message]()
-    for message in sorted(messages, key=lambda m: m.position):
+    for message in sorted(messages, key=attrgetter("position")):
         held.append(message)
         if message.kind is Kind.RESET:
             result.append(Segment(device, start, held))
@@ -51,30 +110,27 @@ def segments(device: str, messages: Sequence[Message]) -> list[Segment]:
 
 
 def spans(segment: Segment, session_gap: int) -> list[Span]:
-    """The spans of a segment; none where nobody claims it.
+    """Return the spans of a segment that somebody owns; none where nobody claims it."""
+    found = spans_of(segment.device, segment.messages, session_gap, segment.start)
+    return [span for span in found if isinstance(span, Span)]
 
-    The first claim owns from the segment's start: the visitor's past is theirs. A claim by
-    another user than the present owner opens a span, cut at the start of their visit.
+
+def spans_of(
+    device: str, messages: Iterable[Message], session_gap: int, start: Position = START
+) -> list[Span | Unowned]:
+    """Return a device's spans and unowned segments, in order, given its messages in order."""
+    fold = DeviceFold(device, session_gap, start)
+    ended = [span for message in messages if (span := fold.take(message)) is not None]
+    return [*ended, fold.open]
+
+
+def cut(messages: Sequence[Message], session_gap: int) -> Position:
+    """Return where the visit starts in which the last of the messages, a claim, was made.
+
+    Walk back over messages that name no user while neighbours are at most `session_gap` apart,
+    so that what someone does before signing in on a shared computer is theirs.
     """
-    result: list[Span] = []
-    for index, message in enumerate(segment.messages):
-        if not message.is_claim or message.user is None:
-            continue
-        if not result:
-            result.append(Span(segment.device, segment.start, message.user, message.position))
-        elif result[-1].owner != message.user:
-            start = cut(segment.messages, index, session_gap)
-            result.append(Span(segment.device, start, message.user, message.position))
-    return result
-
-
-def cut(messages: Sequence[Message], claim: int, session_gap: int) -> Position:
-    """Where the visit starts in which the claim at this index was made.
-
-    Walks back over messages that name no user while neighbours are at most `session_gap`
-    apart, so that what someone does before signing in on a shared computer is theirs.
-    """
-    first = claim
+    first = len(messages) - 1
     while session_gap > 0 and first > 0:
         before = messages[first - 1]
         gap = messages[first].event_time - before.event_time
@@ -84,10 +140,10 @@ def cut(messages: Sequence[Message], claim: int, session_gap: int) -> Position:
     return messages[first].position
 
 
-def owner_at(spans_of_device: Sequence[Span], segment: Segment, position: Position) -> str | None:
-    """Who owned a segment at a position; None for nobody."""
-    owner = None
-    for span in spans_of_device:
-        if segment.start <= span.start <= position:
-            owner = span.owner
-    return owner
+AnySpan = TypeVar("AnySpan", Span, Span | Unowned)
+
+
+def span_at(found: Sequence[AnySpan], position: Position) -> AnySpan | None:
+    """Return the span that holds a position; None for a position before all of them."""
+    index = bisect_right(found, position, key=attrgetter("start"))
+    return found[index - 1] if index else None

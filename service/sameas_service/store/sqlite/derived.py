@@ -177,7 +177,7 @@ class _Timeline:
         start = self._start
         if self._owner:
             self._visit.append(claim)
-            start = cut(self._visit, len(self._visit) - 1, self._session_gap)
+            start = cut(self._visit, self._session_gap)
             self._close()
         self._start, self._owner, self._claim = start, user, claim.position
 
