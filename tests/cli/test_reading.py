@@ -2,11 +2,15 @@ import gzip
 import io
 import os
 import threading
+from functools import partial
 
 import pytest
 
 from sameas_service.cli import reading
 from sameas_service.cli.reading import LINE_BYTES_MAX, SourceError, open_source
+
+zipped = partial(gzip.compress, mtime=0)
+"""Without the time of day in it: the same bytes in every process."""
 
 
 def lines_of(path):
@@ -31,17 +35,19 @@ def test_lines_are_numbered_as_editors_do_and_blank_ones_are_left_out(file):
 
 
 def test_gzip_is_known_by_its_first_bytes_not_by_its_name(file):
-    members = gzip.compress(b"1\n2\n") + gzip.compress(b"3\n")
+    members = zipped(b"1\n2\n") + zipped(b"3\n")
 
     assert lines_of(file(members)) == [(1, b"1\n"), (2, b"2\n"), (3, b"3\n")]
 
 
-@pytest.mark.parametrize("content", [b"", b"\n\n", gzip.compress(b"")])
+@pytest.mark.parametrize(
+    "content", [b"", b"\n\n", zipped(b"")], ids=["no bytes", "blank lines", "gzip of no bytes"]
+)
 def test_an_empty_file_has_no_lines(file, content):
     assert lines_of(file(content)) == []
 
 
-@pytest.mark.parametrize("content", [b"1", b"12", b"\x1f"])
+@pytest.mark.parametrize("content", [b"1", b"12", b"\x1f"], ids=["1", "12", "1f"])
 def test_a_file_shorter_than_the_magic_bytes_is_plain(file, content):
     assert lines_of(file(content)) == [(1, content)] if content.strip() else []
 
@@ -59,7 +65,7 @@ def test_a_line_of_one_mebibyte_is_read_and_a_longer_one_is_passed_over(file):
     assert numbers == [(1, LINE_BYTES_MAX + 1), (2, None), (3, None), (4, 2), (5, None)]
 
 
-@pytest.mark.parametrize("compress", [bytes, gzip.compress])
+@pytest.mark.parametrize("compress", [bytes, zipped], ids=["plain", "gzip"])
 def test_the_progress_is_that_of_the_file_on_the_disk(file, compress):
     content = compress(b"".join(b"%d\n" % number for number in range(200_000)))
 
@@ -71,7 +77,7 @@ def test_the_progress_is_that_of_the_file_on_the_disk(file, compress):
     assert seen[0] < len(content)
 
 
-@pytest.mark.parametrize("compress", [bytes, gzip.compress])
+@pytest.mark.parametrize("compress", [bytes, zipped], ids=["plain", "gzip"])
 def test_standard_input_is_read_and_left_open(monkeypatch, compress):
     stdin = io.TextIOWrapper(io.BytesIO(compress(b"1\n2\n")))
     monkeypatch.setattr("sys.stdin", stdin)
@@ -83,7 +89,7 @@ def test_standard_input_is_read_and_left_open(monkeypatch, compress):
 def test_a_pipe_that_trickles_is_known_as_gzip_and_has_no_size(tmp_path):
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
-    content = gzip.compress(b"1\n2\n")
+    content = zipped(b"1\n2\n")
 
     def trickle():
         with pipe.open("wb", buffering=0) as end:
@@ -110,9 +116,13 @@ def test_a_directory_is_refused(tmp_path):
         lines_of(tmp_path)
 
 
-@pytest.mark.parametrize("damage", [lambda gz: gz[:-9], lambda gz: gz[:40] + b"xxxx" + gz[44:]])
+@pytest.mark.parametrize(
+    "damage",
+    [lambda gz: gz[:-9], lambda gz: gz[:40] + b"xxxx" + gz[44:]],
+    ids=["cut off", "overwritten"],
+)
 def test_a_damaged_gzip_file_is_refused_where_it_cannot_be_read(file, damage):
-    content = gzip.compress(b"".join(b"%d\n" % number for number in range(1_000)))
+    content = zipped(b"".join(b"%d\n" % number for number in range(1_000)))
 
     with pytest.raises(SourceError, match="cannot be read any further"):
         lines_of(file(damage(content)))

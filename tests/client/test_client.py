@@ -121,7 +121,7 @@ CIRCLE["self"] = CIRCLE
         ({"a": float("nan")}, "NUMBER_NOT_FINITE"),
         ({"a": [float("-inf")]}, "NUMBER_NOT_FINITE"),
         ({"a": object()}, "JSON_INVALID"),
-        ({"a": datetime.now(UTC)}, "JSON_INVALID"),
+        ({"a": datetime(2024, 1, 2, tzinfo=UTC)}, "JSON_INVALID"),
         (["a"], "JSON_INVALID"),
         ("text", "JSON_INVALID"),
         (CIRCLE, "PAYLOAD_TOO_DEEP"),

@@ -99,7 +99,7 @@ def test_a_python_snippet_runs(server, snippet: Snippet):
 def test_a_shell_snippet_runs(server, snippet: Snippet, tmp_path: Path):
     found = commands(snippet.for_target(server.target))
     run = [command for command in found if command.split()[0] not in SEEN]
-    (tmp_path / "events.jsonl.gz").write_bytes(gzip.compress(EVENTS))
+    (tmp_path / "events.jsonl.gz").write_bytes(gzip.compress(EVENTS, mtime=0))
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
 
     done = subprocess.run(
