@@ -1,11 +1,12 @@
 # Every target sets up what it needs: Python 3.11+ and make are enough.
 PYTHON ?= python3
-BIN := .venv/bin
-READY := .venv/.ready
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
 STUBS := client/sameas/v1
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check lint type format proto proto-check proto-release bench bench-scale demo campaign faults kills linear power lock clean
+.PHONY: help run test pythons check lint type format proto proto-check proto-release bench bench-scale demo campaign faults kills linear power lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -16,7 +17,10 @@ run: $(READY) ## serve on 127.0.0.1:50051, data in ./data
 test: $(READY) ## the whole suite
 	$(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
-check: lint type proto-check test ## what CI runs
+pythons: ## the suite on every Python from 3.11 on: make pythons PYTHONS=newest
+	$(PYTHON) tests/support/pythons.py $(PYTHONS)
+
+check: lint type proto-check test ## what CI runs, before the suite on another Python
 
 lint: $(READY) ## ruff, its formatting, and the import layers
 	$(BIN)/ruff check
@@ -72,11 +76,11 @@ lock: $(READY) ## pin the newest versions that fit, in requirements.lock
 	$(BIN)/python tests/support/lock.py
 
 clean: ## remove what the other targets made, but for ./data
-	rm -rf .venv build dist bench.json .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .venv .venv-* build dist bench.json .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 $(READY): requirements.lock pyproject.toml client/pyproject.toml
-	$(PYTHON) -m venv .venv
+	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable ./client --editable .
 	@touch $(READY)
