@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from support.places import place  # noqa: F401  (a fixture)
 from support.servers import Server, running
 
 

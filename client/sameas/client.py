@@ -49,7 +49,8 @@ class Client(Pairs[Receipt, Unlinked]):
 
         Args:
             target: `host:port`, or another gRPC name (`dns:///...`, `unix:...`).
-            key: The workspace's key, sent as a bearer token with each call.
+            key: The workspace's key, sent as a bearer token with each call. This version's
+                server reads none and refuses calls that bring one.
             credentials: For TLS (`grpc.ssl_channel_credentials()`); otherwise plain text,
                 which is for the own machine or a network that nobody else listens on.
             channel: A channel to use instead of opening one; make it with

@@ -1,11 +1,11 @@
-# ruff: noqa: N818 - the names are those of the status codes, which callers know already.
 """What can go wrong, by kind. Act on the class and on `reason`, never on the text.
 
     SameasError
     ├── InvalidArgument      the call is wrong and will be wrong again; `field` says where
     ├── MessageIdReused      this message id was accepted before, with other content
     ├── PersonNotFound       no message of the workspace made such a person
-    ├── Unauthenticated      no key, or not a valid one
+    ├── FailedPrecondition   it cannot be answered as things are: a past that is too large
+    ├── Unauthenticated      no key, or not one that the server reads
     ├── PermissionDenied     the key may not make this call
     ├── ResourceExhausted    the server cannot take it now, or a size limit was met
     │   ├── Overloaded       too many messages wait for the server's disk
@@ -88,6 +88,16 @@ class PersonNotFound(SameasError):
     default_code = grpc.StatusCode.NOT_FOUND
 
 
+class FailedPrecondition(SameasError):
+    """The service cannot answer as things are, and repeating the call will not help.
+
+    A read of the past or an explanation may depend on more messages than can be derived
+    afresh (`HISTORY_TOO_LARGE`).
+    """
+
+    default_code = grpc.StatusCode.FAILED_PRECONDITION
+
+
 class Unauthenticated(SameasError):
     """The server does not know the key."""
 
@@ -119,13 +129,20 @@ class BufferFull(ResourceExhausted):
 
 
 class Unavailable(SameasError):
-    """The server cannot be reached or is stopping. Whether it kept the message is unknown."""
+    """The server cannot be reached, is stopping, or its database is held by another program.
+
+    Whether it kept the message is unknown, but for the reason `STORE_BUSY`: then it did not.
+    """
 
     default_code = grpc.StatusCode.UNAVAILABLE
 
 
 class DeadlineExceeded(SameasError):
-    """No answer within the timeout. Whether the message was kept is unknown."""
+    """No answer within the timeout.
+
+    Whether the message was kept is unknown, but for the reason `DEADLINE_PASSED`: then it was
+    not.
+    """
 
     default_code = grpc.StatusCode.DEADLINE_EXCEEDED
 
@@ -149,6 +166,7 @@ _BY_CODE: dict[grpc.StatusCode, type[SameasError]] = {
         InvalidArgument,
         MessageIdReused,
         PersonNotFound,
+        FailedPrecondition,
         Unauthenticated,
         PermissionDenied,
         ResourceExhausted,

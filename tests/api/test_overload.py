@@ -16,8 +16,8 @@ from bench import h2, offered
 from sameas import Client, v1
 from sameas.errors import from_rpc_error
 from sameas.ids import new_message_id
+from sameas_service.resolver.queue_limit import WAITING_SECONDS_MAX
 from sameas_service.servicer.admission import PUSHBACK, PUSHBACK_SECONDS, SHUT_SECONDS
-from sameas_service.store.sqlite.room import WAITING_SECONDS_MAX
 from support.api import SECONDS, Api, refusal_of
 from support.servers import Server
 

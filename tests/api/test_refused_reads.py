@@ -9,7 +9,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from sameas import v1
 from sameas_service.domain.message import Position
-from sameas_service.resolver.ports import Filter, PersonKey
+from sameas_service.resolver.facts import Filter, PersonKey
 from sameas_service.servicer.tokens import token_of
 from support.api import METHODS, STREAM, Api, connected, refusal_of_item, refused
 from support.bad_calls import MARK, nested, struct

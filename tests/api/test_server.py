@@ -165,8 +165,11 @@ def test_a_call_that_outlives_the_drain_is_cut_and_the_exit_is_clean() -> None:
         assert [m.message_id for m in left_behind(server.data)[0]] == ["kept"]
 
 
-def serve(data: Path, port: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "sameas_service", "serve", "--data", str(data), "--port", port]
+def serve(data: Path, port: str, *options: str) -> subprocess.CompletedProcess[str]:
+    command = [
+        sys.executable, "-m", "sameas_service", "serve",
+        "--data", str(data), "--port", port, *options,
+    ]  # fmt: skip
     return subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
 
 
@@ -192,6 +195,14 @@ def test_a_second_server_on_the_same_port_is_refused(
     assert f"cannot listen on {host}:{port}" in second.stderr
     assert "Traceback" not in second.stderr
     assert api.send(v1.TrackRequest(user_id="still", event="e")).outcome
+
+
+def test_an_address_of_no_machine_here_is_refused_in_the_systems_words(tmp_path: Path) -> None:
+    done = serve(tmp_path, "0", "--host", "192.0.2.1")
+
+    assert done.returncode == 1
+    assert "cannot listen on 192.0.2.1:0; Cannot assign requested address" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_a_directory_is_free_again_once_its_server_is_killed(fresh_server: Server) -> None:

@@ -10,8 +10,7 @@ import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from sameas import v1
-from sameas_service.store.sqlite import ledger
-from sameas_service.store.sqlite.connection import open_reader
+from sameas_service.store.sqlite.store import open_ledger
 from support.api import SECONDS, Api, at, refused
 from support.changes import name_of
 
@@ -393,9 +392,9 @@ def test_the_reason_of_a_merge_stands_in_the_timeline_and_that_of_an_unlink_in_t
     assert (shown.user_id, shown.previous_user_id) == (ids.u, ids.v)
     assert shown.properties_json == '{"reason":"same passport ✓"}'
     assert parted.receipt.message_id == ids.m
-    reader = open_reader(server.data / "sameas.db")
-    [(kept, _)] = ledger.by_id(reader, 1, [ids.m])
-    reader.close()
+    with open_ledger(server.data) as reader:
+        workspace = reader.workspace("default")
+        ((_, kept),) = reader.messages_after(workspace, reader.number_of(workspace, ids.m) - 1, 1)
     assert kept.payload == '{"reason":"twins"}'
     assert (kept.user, kept.source) == (ids.u, ids.v)
 

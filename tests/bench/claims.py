@@ -3,16 +3,18 @@
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from tests.bench.results import Result, ratio
+from tests.support.stored import Stored, opened
 
 from sameas_service.domain.derive import Rules
 from sameas_service.domain.kinds import Kind
 from sameas_service.domain.message import Message, position_of
-from sameas_service.store.sqlite.append import append
-from sameas_service.store.sqlite.database import Database
+from sameas_service.resolver.facts import Workspace
+from sameas_service.resolver.ports import WriteTransaction
+from sameas_service.resolver.write.group import append
 
 MANY, FEW = 1_000_000, 10
 ROUNDS = 200
@@ -24,28 +26,28 @@ def measure(many: int = MANY) -> list[Result]:
     """A first claim and a switch to another user, each with the device's whole past in one
     visit, so that everything that could be walked is."""
     with tempfile.TemporaryDirectory() as directory:
-        database = Database(Path(directory), Rules())
+        held = opened(Path(directory), Rules())
         for size, device in ((FEW, "few"), (many, "many")):
-            _fill(database, f"{device}-anonymous", size, owner=None)
-            _fill(database, f"{device}-owned", size, owner="first")
+            _fill(held, f"{device}-anonymous", size, owner=None)
+            _fill(held, f"{device}-owned", size, owner="first")
         results = [
             ratio(
                 f"{name} on a device with {many:,} events against one with {FEW}", share, most=1.2
             )
             for name, share in (
-                ("a first claim", _compare(database, "anonymous", many)),
-                ("a switch of users", _compare(database, "owned", many)),
+                ("a first claim", _compare(held, "anonymous", many)),
+                ("a switch of users", _compare(held, "owned", many)),
             )
         ]
-        database.close()
+        held.close()
     return results
 
 
-def _fill(database: Database, device: str, size: int, owner: str | None) -> None:
+def _fill(held: Stored, device: str, size: int, owner: str | None) -> None:
     if owner is not None:
-        database.append([_message(device, 0, owner)])
+        held.append([_message(device, 0, owner)])
     for at in range(1, size + 1, 2_500):
-        database.append([_message(device, n) for n in range(at, min(at + 2_500, size + 1))])
+        held.append([_message(device, n) for n in range(at, min(at + 2_500, size + 1))])
 
 
 def _message(device: str, second: int, user: str | None = None) -> Message:
@@ -56,25 +58,23 @@ def _message(device: str, second: int, user: str | None = None) -> Message:
     return Message(kind, position, time_, device, user, event=event)
 
 
-def _compare(database: Database, which: str, many: int) -> float:
+def _compare(held: Stored, which: str, many: int) -> float:
     """Median seconds of a claim on the large device over those on the small one."""
     times: dict[str, list[float]] = {"few": [], "many": []}
     for _ in range(ROUNDS):
         for name, size in (("few", FEW), ("many", many)):
             claim = _message(f"{name}-{which}", size + 1, "second")
-            times[name].append(_rolled_back(database, lambda m=claim: _take(database, m)))
+            times[name].append(_rolled_back(held, claim))
     return statistics.median(times["many"]) / statistics.median(times["few"])
 
 
-def _take(database: Database, message: Message) -> None:
-    append(database._writer, database.workspace, [message])
+def _rolled_back(held: Stored, message: Message) -> float:
+    """Seconds of a message that is taken and taken back, so that it can be measured again."""
+    work = partial(_timed, workspace=held.workspace, message=message)
+    return held.store.write(work, keep=False)
 
 
-def _rolled_back(database: Database, work: Callable[[], None]) -> float:
-    """Seconds of a piece of work that is undone, so that it can be measured again."""
-    database._writer.execute("BEGIN IMMEDIATE")
+def _timed(transaction: WriteTransaction, workspace: Workspace, message: Message) -> float:
     begin = time.perf_counter()
-    work()
-    seconds = time.perf_counter() - begin
-    database._writer.execute("ROLLBACK")
-    return seconds
+    append(transaction, workspace, [message])
+    return time.perf_counter() - begin

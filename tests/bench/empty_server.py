@@ -12,6 +12,7 @@ from typing import Any
 import grpc
 
 from sameas import v1
+from sameas_service.resolver.facts import Workspace
 from sameas_service.server.app import IDENTITY, PERSON
 from sameas_service.server.options import OPTIONS
 from sameas_service.servicer.handlers import add_service
@@ -40,7 +41,7 @@ async def main(arguments: list[str]) -> None:
     empty = Empty({method: bytes.fromhex(answer) for method, answer in pairs})
     server = grpc.aio.server(options=OPTIONS)
     for service in (IDENTITY, PERSON):
-        add_service(server, service, empty)
+        add_service(server, service, empty, Workspace(0, "", 0))
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     sys.stdout.write(f"serving on 127.0.0.1:{port}\n")

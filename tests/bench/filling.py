@@ -6,7 +6,8 @@ import random
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -15,8 +16,10 @@ from sameas import v1
 from sameas_service.domain.derive import Rules
 from sameas_service.domain.kinds import Kind
 from sameas_service.domain.message import Message, position_of
-from sameas_service.store.sqlite.append import append
-from sameas_service.store.sqlite.database import FILE, Database
+from sameas_service.resolver.facts import Workspace
+from sameas_service.resolver.ports import WriteTransaction
+from sameas_service.resolver.write.group import append
+from sameas_service.store.sqlite.store import FILE, SqliteStore
 
 MESSAGES = int(os.environ.get("SAMEAS_BENCH_MESSAGES", "10_000_000"))
 """Messages of a filled store."""
@@ -153,18 +156,24 @@ def fill(data: Path, traffic: Traffic, count: int) -> None:
     Only the durability is left out: no log, no fsync, and a cache that most of the file fits
     into, so that a page is written once for many messages.
     """
-    database = Database(data, Rules())
-    writer = database._writer
-    for pragma in ("journal_mode = OFF", "synchronous = OFF", f"cache_size = -{CACHE_KIB}"):
-        writer.execute(f"PRAGMA {pragma}").fetchall()
-    with _uncollected():
-        for done in range(0, count, TRANSACTION):
-            writer.execute("BEGIN IMMEDIATE")
-            for at in range(done, min(done + TRANSACTION, count), GROUP):
-                append(writer, database.workspace, traffic.take(min(GROUP, count - at)))
-            writer.execute("COMMIT")
-    writer.execute("PRAGMA journal_mode = WAL").fetchall()
-    database.close()
+    rules = Rules()
+    with closing(SqliteStore(data)) as store:
+        workspace = store.workspace(rules.workspace, rules.session_gap)
+        for pragma in ("journal_mode = OFF", "synchronous = OFF", f"cache_size = -{CACHE_KIB}"):
+            store._writer.execute(f"PRAGMA {pragma}").fetchall()
+        with _uncollected():
+            for done in range(0, count, TRANSACTION):
+                size = min(TRANSACTION, count - done)
+                store.write(partial(_take, workspace=workspace, traffic=traffic, count=size))
+        store._writer.execute("PRAGMA journal_mode = WAL").fetchall()
+
+
+def _take(
+    transaction: WriteTransaction, workspace: Workspace, traffic: Traffic, count: int
+) -> None:
+    """Keeps so many messages, a group at a time; once, since SQLite has no conflicts."""
+    for at in range(0, count, GROUP):
+        append(transaction, workspace, traffic.take(min(GROUP, count - at)))
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from sameas_service.store.sqlite import schema
+from sameas_service.store.sqlite import migrations
 from sameas_service.store.sqlite.connection import open_writer
 
 Row = tuple[Any, ...]
@@ -22,7 +22,7 @@ class Plain:
     def __init__(self, path: Path, transaction: int) -> None:
         """Each transaction has so many rows, and one fsync."""
         self._connection = open_writer(path)
-        schema.migrate(self._connection)
+        migrations.migrate(self._connection)
         self._transaction = transaction
         self.seconds = self.cpu = 0.0
 

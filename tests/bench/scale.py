@@ -24,7 +24,7 @@ from tests.support.servers import Server, running
 
 from sameas import v1
 from sameas_service.domain.message import Message
-from sameas_service.store.sqlite.database import FILE
+from sameas_service.store.sqlite.store import FILE
 
 ROUNDS = 5
 WARM_MESSAGES = 1_000

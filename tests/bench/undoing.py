@@ -4,16 +4,19 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from tests.bench.results import Result, ratio
+from tests.support.stored import Stored, opened
 
 from sameas_service.domain.accept import Call, accept
 from sameas_service.domain.derive import Rules
 from sameas_service.domain.kinds import Kind
 from sameas_service.domain.message import Message
-from sameas_service.store.sqlite.append import append
-from sameas_service.store.sqlite.database import Database
+from sameas_service.resolver.facts import Workspace
+from sameas_service.resolver.ports import WriteTransaction
+from sameas_service.resolver.write.group import append
 
 MANY, FEW = 1_000_000, 10
 ROUNDS = 100
@@ -26,27 +29,27 @@ def measure(many: int = MANY) -> list[Result]:
     """Both persons have one device, and every message of theirs names it and the user: each
     of them is a claim. The other user of a pair is a small one."""
     with tempfile.TemporaryDirectory() as directory:
-        database = Database(Path(directory), Rules())
-        database.append([_claim("other", "other-device", 0)])
+        held = opened(Path(directory), Rules())
+        held.append([_claim("other", "other-device", 0)])
         for size, name in ((FEW, "few"), (many, "many")):
-            _fill(database, name, size)
+            _fill(held, name, size)
         results = [
             ratio(
                 f"{what} on a person with {many:,} messages against one with {FEW}", share, most=1.5
             )
             for what, share in (
-                ("Merge", _compare(database, _merge)),
-                ("Unlink of a device", _compare(database, _unlink_device)),
-                ("Unlink of users", _compare(database, _unlink_users, _merge)),
+                ("Merge", _compare(held, _merge)),
+                ("Unlink of a device", _compare(held, _unlink_device)),
+                ("Unlink of users", _compare(held, _unlink_users, _merge)),
             )
         ]
-        database.close()
+        held.close()
     return results
 
 
-def _fill(database: Database, name: str, size: int) -> None:
+def _fill(held: Stored, name: str, size: int) -> None:
     for at in range(0, size, 2_500):
-        database.append(
+        held.append(
             [_claim(name, f"{name}-device", second) for second in range(at, min(at + 2_500, size))]
         )
 
@@ -73,7 +76,7 @@ def _unlink_users(name: str) -> Message:
 
 
 def _compare(
-    database: Database,
+    held: Stored,
     measured: Callable[[str], Message],
     before: Callable[[str], Message] | None = None,
 ) -> float:
@@ -81,11 +84,17 @@ def _compare(
     times: dict[str, list[float]] = {"few": [], "many": []}
     for _ in range(ROUNDS):
         for name, taken in times.items():
-            database._writer.execute("BEGIN IMMEDIATE")
-            if before is not None:
-                append(database._writer, database.workspace, [before(name)])
-            begin = time.perf_counter()
-            append(database._writer, database.workspace, [measured(name)])
-            taken.append(time.perf_counter() - begin)
-            database._writer.execute("ROLLBACK")
+            first = None if before is None else before(name)
+            work = partial(_timed, workspace=held.workspace, first=first, message=measured(name))
+            taken.append(held.store.write(work, keep=False))
     return statistics.median(times["many"]) / statistics.median(times["few"])
+
+
+def _timed(
+    transaction: WriteTransaction, workspace: Workspace, first: Message | None, message: Message
+) -> float:
+    if first is not None:
+        append(transaction, workspace, [first])
+    begin = time.perf_counter()
+    append(transaction, workspace, [message])
+    return time.perf_counter() - begin

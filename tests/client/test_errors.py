@@ -14,13 +14,16 @@ CODES = [
     ("NOT_FOUND", "PERSON_NOT_FOUND", sameas.PersonNotFound),
     ("UNAUTHENTICATED", "", sameas.Unauthenticated),
     ("PERMISSION_DENIED", "", sameas.PermissionDenied),
+    ("FAILED_PRECONDITION", "HISTORY_TOO_LARGE", sameas.FailedPrecondition),
     ("DEADLINE_EXCEEDED", "", sameas.DeadlineExceeded),
+    ("DEADLINE_EXCEEDED", "DEADLINE_PASSED", sameas.DeadlineExceeded),
     ("INTERNAL", "INTERNAL", sameas.ServerFault),
     ("UNIMPLEMENTED", "", sameas.ServerFault),
     ("UNKNOWN", "", sameas.ServerFault),
 ]
 RETRIED = [
     ("UNAVAILABLE", "SERVER_STOPPING", sameas.Unavailable),
+    ("UNAVAILABLE", "STORE_BUSY", sameas.Unavailable),
     ("CANCELLED", "", sameas.Cancelled),
     ("RESOURCE_EXHAUSTED", "OVERLOADED", sameas.Overloaded),
     ("RESOURCE_EXHAUSTED", "DISK_FULL", sameas.DiskFull),

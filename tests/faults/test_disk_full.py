@@ -16,7 +16,8 @@ from pathlib import Path
 import pytest
 
 from sameas import v1
-from sameas_service.store.sqlite.lock import DirectoryBusyError, DirectoryLock
+from sameas_service.resolver.failures import StoreInUse
+from sameas_service.store.sqlite.lock import DirectoryLock
 from support.api import connected, refused
 from support.books import Book, Calls, calls_of, contradictions, is_serving, large_calls
 from support.faults import DATABASE, INDEX, LOG, SEED, ended
@@ -157,7 +158,7 @@ def test_a_checkpoint_without_room_is_made_up_for_when_there_is_some(
     write_until_refused(server, book, "beyond", random.Random(SEED))
 
     assert log_pages(disk.data) > INDEX_PAGES
-    assert "the log was not copied back into the database" in server.log()
+    assert "the store could not tidy up between writes: DISK_FULL" in server.log()
     disk.empty()
     book.write_again(server.target)
     book.write(server.target, large_calls("room", 6, 95))
@@ -240,7 +241,7 @@ def test_the_lock_of_a_directory_needs_no_room(disk: Disk) -> None:
     disk.fill(0)
     lock = DirectoryLock(disk.data)
 
-    with pytest.raises(DirectoryBusyError):
+    with pytest.raises(StoreInUse):
         DirectoryLock(disk.data)
 
     lock.release()

@@ -16,7 +16,7 @@ import grpc
 import pytest
 
 from sameas import v1
-from sameas_service.store.sqlite.failpoints import Failpoint, UnreadableError, set_up
+from sameas_service.store.failpoints import Failpoint, UnreadableError, set_up
 from support.api import Api, connected, refusal_of
 from support.books import Book, Calls, calls_of, contradictions, large_calls
 from support.servers import Server

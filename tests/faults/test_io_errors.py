@@ -20,7 +20,7 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from sameas import v1
-from support.api import Api, connected
+from support.api import Api, Refusal, connected, refusal_of
 from support.books import Calls, calls_of, large_calls
 from support.faults import (
     DATABASE,
@@ -121,14 +121,14 @@ def test_neither_an_open_stream_nor_a_watcher_holds_up_the_end(
         watch = health.Watch(health_pb2.HealthCheckRequest(), timeout=EXIT_SECONDS)
         assert next(watch).status == health_pb2.HealthCheckResponse.SERVING
         api.identity.IngestStream(requests(), timeout=EXIT_SECONDS)
-        code = code_of_first_failure(api)
+        refusal = first_refusal(api)
         status = next(watch).status
         exit_code = server.process.wait(EXIT_SECONDS)
         ended_at = time.time()
         is_over.set()
 
     failed_at = next(call.at for call in server.calls() if call.is_injected)
-    assert code is grpc.StatusCode.UNAVAILABLE
+    assert (refusal.code, refusal.reason) == (grpc.StatusCode.UNAVAILABLE, "STORE_FAILED")
     assert status == health_pb2.HealthCheckResponse.NOT_SERVING
     assert exit_code == 1
     assert ended_at - failed_at < WITH_STREAM_SECONDS_MAX
@@ -142,13 +142,13 @@ def serving(server: FaultyServer) -> Iterator[Api]:
         yield api
 
 
-def code_of_first_failure(api: Api) -> grpc.StatusCode:
+def first_refusal(api: Api) -> Refusal:
     """Writes until that fails."""
     for _ in range(CALLS):
         try:
             api.send(v1.TrackRequest(user_id="u", event="e"))
         except grpc.RpcError as error:
-            return error.code()
+            return refusal_of(error)
     raise AssertionError("no write fails")
 
 

@@ -14,8 +14,8 @@ import grpc
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from sameas import v1
-from sameas_service.store.sqlite.checkpoints import LOG_BYTES_MAX, MIB
-from sameas_service.store.sqlite.database import FILE
+from sameas_service.store.sqlite.store import FILE
+from sameas_service.store.sqlite.wal import LOG_BYTES_MAX, MIB
 from support.api import Api, connected
 from support.servers import Server
 

@@ -14,8 +14,8 @@ from typing import Any
 from sameas_service.cli.app import app
 from sameas_service.domain.message import Message
 from sameas_service.domain.receipt import Receipt
-from sameas_service.store.sqlite.database import FILE
-from sameas_service.store.sqlite.store import SqliteStore
+from sameas_service.resolver.resolver import Resolver
+from sameas_service.store.sqlite.store import FILE
 
 STALE_SECONDS = 0.05
 LOST_BYTES = 65_536
@@ -23,23 +23,23 @@ LOST_BYTES = 65_536
 
 def stale() -> None:
     """Persons come from a cache that no write clears."""
-    read = SqliteStore.persons
+    read = Resolver.persons
     cache: dict[Any, tuple[float, Any]] = {}
 
-    async def persons(self: SqliteStore, keys: Sequence[Any], as_of: int | None = None) -> Any:
+    async def persons(self: Resolver, workspace: Any, keys: Sequence[Any], *rest: Any) -> Any:
         now = time.monotonic()
         since, answer = cache.get(tuple(keys), (0.0, None))
         if since + STALE_SECONDS < now:
-            answer = await read(self, keys, as_of)
+            answer = await read(self, workspace, keys, *rest)
             cache[tuple(keys)] = (now, answer)
         return answer
 
-    SqliteStore.persons = persons  # type: ignore[method-assign]
+    Resolver.persons = persons  # type: ignore[method-assign]
 
 
 def twice() -> None:
     """A retry is called a duplicate, and counts once more all the same."""
-    keep = SqliteStore.append
+    keep = Resolver.append
     first: dict[str, Message] = {}
 
     def doubled(message: Message) -> Message:
@@ -50,26 +50,35 @@ def twice() -> None:
         position = message.position._replace(message_id=f"{message.message_id}-again")
         return message._replace(position=position)
 
-    async def append(self: SqliteStore, messages: Sequence[Message]) -> Any:
+    async def append(
+        self: Resolver, workspace: Any, messages: Sequence[Message], deadline: Any
+    ) -> Any:
         sent = [doubled(message) for message in messages]
+        answers = await keep(self, workspace, sent, deadline)
         return [
             answer._replace(message_id=asked.message_id, duplicate=True)
             if isinstance(answer, Receipt) and one is not asked
             else answer
-            for asked, one, answer in zip(messages, sent, await keep(self, sent), strict=True)
+            for asked, one, answer in zip(messages, sent, answers, strict=True)
         ]
 
-    SqliteStore.append = append  # type: ignore[method-assign]
+    Resolver.append = append  # type: ignore[method-assign]
 
 
 def torn() -> None:
     """A batch is kept message by message."""
-    keep = SqliteStore.append
+    keep = Resolver.append
 
-    async def append(self: SqliteStore, messages: Sequence[Message]) -> Any:
-        return [answer for message in messages for answer in await keep(self, [message])]
+    async def append(
+        self: Resolver, workspace: Any, messages: Sequence[Message], deadline: Any
+    ) -> Any:
+        return [
+            answer
+            for message in messages
+            for answer in await keep(self, workspace, [message], deadline)
+        ]
 
-    SqliteStore.append = append  # type: ignore[method-assign]
+    Resolver.append = append  # type: ignore[method-assign]
 
 
 def lost() -> None:

@@ -4,13 +4,11 @@ import gzip
 import random
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 import orjson
 import pytest
 from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from sameas_service.cli.exporting import line_of
 from sameas_service.cli.lines import item_of
@@ -18,13 +16,16 @@ from sameas_service.domain.accept import Call, accept
 from sameas_service.domain.derive import Rules
 from sameas_service.domain.kinds import Kind
 from sameas_service.domain.message import Message
-from sameas_service.servicer.calls import Receiving, item_message
-from sameas_service.store.sqlite import export
-from sameas_service.store.sqlite.database import Database
+from sameas_service.resolver.ports import LedgerReader
+from sameas_service.resolver.read import export
+from sameas_service.resolver.read.export import Export, Holding
+from sameas_service.servicer.requests import Receiving, item_message
+from sameas_service.store.sqlite.store import open_ledger
 from support.damages import filled, story
 from support.histories import GAP, MINUTE, T0, histories
 from support.ledgers import dumped
 from support.servers import Server
+from support.stored import filled_with, fresh_workspace
 from support.worlds import expected_dump
 
 HOUR = 60 * MINUTE
@@ -53,8 +54,18 @@ def awkward() -> list[Message]:
 
 def stored(data: Path) -> list[Message]:
     """The ledger's messages."""
-    with export.reading(data, "default", derived=False) as reader:
-        return [message for piece in reader.messages(0) for message in piece]
+    with open_ledger(data) as reader:
+        return exported(reader, "default")
+
+
+def exported(reader: LedgerReader, workspace: str) -> list[Message]:
+    """All messages, as an export reads them out."""
+    return [message for piece in Export(reader, workspace).messages(0) for message in piece]
+
+
+def holdings(reader: LedgerReader, workspace: str) -> list[Holding]:
+    """Whose each id is, as an export reads it out."""
+    return [one for piece in Export(reader, workspace).holdings(None) for one in piece]
 
 
 def imported(file: Path, server: Server) -> str:
@@ -135,22 +146,19 @@ def test_an_unlink_says_its_pair_its_reason_and_its_date(tmp_path, sameas):
 
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 @given(histories(max_size=30))
-def test_any_ledger_moves_without_a_difference(history):
-    with tempfile.TemporaryDirectory(dir="/dev/shm") as directory:
-        database = Database(Path(directory) / "home", Rules(session_gap=GAP))
-        database.append(history)
-        home = stored(Path(directory) / "home")
-        how = Receiving(1, frozenset(), imported=True)
-        moved = [item_message(item_of(line_of(message)), how) for message in home]
-        again = database.append(moved)
-        database.close()
-        elsewhere = Database(Path(directory) / "elsewhere", Rules(session_gap=GAP))
-        elsewhere.append(moved)
+def test_any_ledger_moves_without_a_difference(place, history):
+    rules = fresh_workspace(Rules(session_gap=GAP))
+    held = filled_with(place, [history], rules)
+    home = place.store.scan(lambda reader: exported(reader, rules.workspace))
+    how = Receiving(1, frozenset(), imported=True)
+    moved = [item_message(item_of(line_of(message)), how) for message in home]
+    again = held.append(moved)
+    elsewhere = fresh_workspace(rules)
 
-        assert [one.duplicate for one in again] == [True] * len(history)
-        assert [m._replace(warnings=()) for m in moved] == home
-        assert elsewhere.dump() == expected_dump(history, Rules(session_gap=GAP))
-        elsewhere.close()
+    assert [one.duplicate for one in again] == [True] * len(history)
+    assert [m._replace(warnings=()) for m in moved] == home
+    dumped_elsewhere = filled_with(place, [moved], elsewhere).dump()
+    assert dumped_elsewhere == expected_dump(history, elsewhere)
 
 
 @pytest.mark.parametrize("command", ["export", "export-ids"])
@@ -258,21 +266,17 @@ def test_ids_say_whose_they_are_and_when(tmp_path, data, sameas):
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
-@given(st.data(), histories(max_size=30))
-def test_a_join_by_id_and_time_attributes_as_the_service_does(data, history):
+@given(histories(max_size=30))
+def test_a_join_by_id_and_time_attributes_as_the_service_does(place, history):
     """As far as messages of one device differ in time: a stretch starts with a message."""
     history = [
         m._replace(position=m.position._replace(at=m.position.at + 2 * rank))
         for rank, m in enumerate(sorted(history, key=lambda m: m.position))
     ]
     assert len({m.event_time for m in history}) == len(history)
-    with tempfile.TemporaryDirectory(dir="/dev/shm") as directory:
-        database = Database(Path(directory), Rules(session_gap=GAP))
-        database.append(history)
-        people = database.dump()["people"]
-        with export.reading(Path(directory), "default", derived=True) as reader:
-            rows = [one for piece in reader.stretches(None) for one in piece]
-        database.close()
+    rules = fresh_workspace(Rules(session_gap=GAP))
+    people = filled_with(place, [history], rules).dump()["people"]
+    rows = place.store.scan(lambda reader: holdings(reader, rules.workspace))
     held = {message: person for person, one in people.items() for message in one["messages"]}
 
     for message in history:

@@ -15,15 +15,16 @@ from hypothesis import strategies as st
 from sameas_service.domain.derive import Rules
 from sameas_service.domain.kinds import Kind
 from sameas_service.domain.message import Message, position_of
-from sameas_service.store.sqlite import derived, rebuild
-from sameas_service.store.sqlite.database import Database
-from sameas_service.store.sqlite.marker import RebuildUnfinishedError
-from sameas_service.store.sqlite.scratch import TABLES
-from sameas_service.store.sqlite.verify import verify
+from sameas_service.resolver.facts import TABLES
+from sameas_service.resolver.failures import RebuildUnfinished
+from sameas_service.resolver.maintain import derivation
+from sameas_service.resolver.maintain.rebuild import Gap
 from support.damages import damage, filled, story
 from support.histories import GAP, MINUTE, T0, histories
 from support.ledgers import dumped
+from support.maintained import peak_bytes, rebuilt, verified
 from support.servers import Server
+from support.stored import opened
 from support.worlds import expected_dump
 
 EVERYTHING = (
@@ -38,7 +39,7 @@ EVERYTHING = (
     "DELETE FROM unlink",
     "DELETE FROM person",
     "UPDATE profile SET traits = '{}'",
-    "INSERT INTO profile VALUES ('nobody', '{}')",
+    "INSERT INTO profile VALUES (1, 'nobody', '{}')",
 )
 
 DEVICES_AND_USERS = tuple(
@@ -46,11 +47,6 @@ DEVICES_AND_USERS = tuple(
     for statement in EVERYTHING
     if not any(name in statement for name in ("struck", "DELETE FROM link", "unlink", "< 3"))
 )
-
-
-def differences(data: Path) -> list:
-    """What verify finds."""
-    return list(verify(data, lambda *_: None))
 
 
 def many(count: int) -> list[Message]:
@@ -78,7 +74,7 @@ def many(count: int) -> list[Message]:
 def test_after_every_table_was_damaged_all_is_as_before(data, sameas):
     before = dumped(data)
     damage(data, *EVERYTHING)
-    assert len({difference.table for difference in differences(data)}) == len(TABLES)
+    assert len({difference.table for difference in verified(data)}) == len(TABLES)
 
     done = sameas("rebuild", "--data", data)
 
@@ -86,7 +82,7 @@ def test_after_every_table_was_damaged_all_is_as_before(data, sameas):
     assert re.fullmatch(
         r"rebuilt from 18 messages in \d+\.\d s \([\d,]+ messages/s\)\n", done.stdout
     )
-    assert differences(data) == []
+    assert verified(data) == []
     assert dumped(data) == before == expected_dump(story(), Rules(session_gap=GAP))
 
 
@@ -94,11 +90,11 @@ def test_what_comes_after_a_rebuild_is_as_if_there_had_been_none(tmp_path):
     first, second = many(300)[:150], many(300)[150:]
     filled(tmp_path / "data", first)
     damage(tmp_path / "data", *DEVICES_AND_USERS)
-    rebuild.rebuild(tmp_path / "data", None, lambda *_: None)
+    rebuilt(tmp_path / "data")
 
     filled(tmp_path / "data", second)
 
-    assert differences(tmp_path / "data") == []
+    assert verified(tmp_path / "data") == []
     assert dumped(tmp_path / "data") == expected_dump(first + second, Rules(session_gap=GAP))
 
 
@@ -118,7 +114,7 @@ def test_the_session_gap_of_an_unknown_workspace_is_refused(data, sameas):
 
     assert done.exit_code == 2
     assert "there is no workspace other" in done.stderr
-    assert differences(data) == []
+    assert verified(data) == []
 
 
 def test_lost_names_are_told_of_and_nothing_is_changed(data, sameas):
@@ -135,13 +131,13 @@ def test_interrupted_before_it_replaces_anything_it_has_changed_nothing(data, mo
     def interrupt(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(derived, "_fold_profiles", interrupt)
+    monkeypatch.setattr(derivation.Derivation, "_fold_profiles", interrupt)
 
     with pytest.raises(KeyboardInterrupt):
-        rebuild.rebuild(data, rebuild.Gap("default", 0), lambda *_: None)
+        rebuilt(data, Gap("default", 0))
     monkeypatch.undo()
 
-    assert differences(data) == []
+    assert verified(data) == []
     assert dumped(data) == expected_dump(story(), Rules(session_gap=GAP))
 
 
@@ -154,10 +150,10 @@ def test_interrupted_while_it_replaces_it_must_be_run_again(data, sameas, step):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        rebuild.rebuild(data, rebuild.Gap("default", 0), interrupt)
+        rebuilt(data, Gap("default", 0), interrupt)
 
-    with pytest.raises(RebuildUnfinishedError):
-        Database(data, Rules())
+    with pytest.raises(RebuildUnfinished):
+        opened(data, Rules())
     refused = sameas("verify", "--data", data)
     assert refused.exit_code == 2
     assert "run `sameas rebuild` again" in refused.stderr
@@ -172,13 +168,12 @@ def test_killed_at_any_moment_it_is_finished_by_another_run(tmp_path):
     """Small pieces, so that there are many moments; a server starts before and behind only."""
     messages = many(2_500)
     data = tmp_path / "data"
-    database = Database(data, Rules(session_gap=GAP))
+    database = opened(data, Rules(session_gap=GAP))
     database.append(messages)
     database.close()
     damage(data, *DEVICES_AND_USERS)
     script = (
-        "import sys; from sameas_service.store.sqlite import derived, rebuild; "
-        "derived.ROWS_TOGETHER = rebuild.ROWS_TOGETHER = 20; "
+        "from sameas_service.resolver.maintain import rebuild; rebuild.WRITE_ROWS = 20; "
         "from sameas_service.cli.app import app; app()"
     )
     command = [sys.executable, "-c", script, "rebuild", "--data", str(data)]
@@ -193,14 +188,14 @@ def test_killed_at_any_moment_it_is_finished_by_another_run(tmp_path):
         process.kill()
         process.wait()
         try:
-            Database(data, Rules()).close()
-        except RebuildUnfinishedError:
+            opened(data, Rules()).close()
+        except RebuildUnfinished:
             marked += 1
     assert marked, "no run was killed while it replaced anything"
 
     subprocess.run(command, check=True, capture_output=True)
 
-    assert differences(data) == []
+    assert verified(data) == []
     assert dumped(data) == expected_dump(messages, Rules(session_gap=GAP))
 
 
@@ -227,19 +222,11 @@ def test_a_device_with_many_events_needs_no_more_memory_than_its_visits(tmp_path
         )
         for n in range(20_000)
     )
-    database = Database(tmp_path / "data", Rules())
+    database = opened(tmp_path / "data", Rules())
     database.append(list(tracks))
     database.close()
-    script = (
-        "import tracemalloc; from pathlib import Path; "
-        "from sameas_service.store.sqlite.rebuild import rebuild; tracemalloc.start(); "
-        f"rebuild(Path({str(tmp_path / 'data')!r}), None, lambda *_: None); "
-        "print(tracemalloc.get_traced_memory()[1])"
-    )
 
-    done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True)
-
-    assert int(done.stdout) < 2_000_000
+    assert peak_bytes("rebuilt", tmp_path / "data", run_bytes=2**18) < 2_000_000
 
 
 @settings(max_examples=120, deadline=None, suppress_health_check=list(HealthCheck))
@@ -247,13 +234,13 @@ def test_a_device_with_many_events_needs_no_more_memory_than_its_visits(tmp_path
 def test_a_rebuild_of_any_history_gives_what_the_model_gives(history, gap):
     with tempfile.TemporaryDirectory(dir="/dev/shm") as directory:
         data = Path(directory)
-        database = Database(data, Rules(session_gap=GAP))
+        database = opened(data, Rules(session_gap=GAP))
         database.append(history)
         database.close()
 
-        rebuild.rebuild(data, rebuild.Gap("default", gap), lambda *_: None)
+        rebuilt(data, Gap("default", gap))
 
-        database = Database(data, Rules())
+        database = opened(data, Rules())
         assert database.dump() == expected_dump(history, Rules(session_gap=gap))
         database.close()
-        assert differences(data) == []
+        assert verified(data) == []

@@ -8,12 +8,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sameas_service.domain.derive import Rules
-from sameas_service.store.sqlite.database import Database
-from sameas_service.store.sqlite.scratch import TABLES
-from sameas_service.store.sqlite.verify import verify
+from sameas_service.resolver.facts import TABLES
 from support.damages import damage
 from support.histories import GAP, histories
+from support.maintained import verified
 from support.servers import Server
+from support.stored import opened
 
 DAMAGES = {
     "a device's last position": (
@@ -54,7 +54,7 @@ DAMAGES = {
         "profile person_id",
     ),
     "a profile that cannot be read": ("UPDATE profile SET traits = '[1]'", "profile person_id"),
-    "a profile too many": ("INSERT INTO profile VALUES ('x', '{}')", 'profile person_id "x"'),
+    "a profile too many": ("INSERT INTO profile VALUES (1, 'x', '{}')", 'profile person_id "x"'),
     "whether a message speaks of traits": (
         "UPDATE message SET speaks = 0 WHERE message_id = 'm001'",
         'message seq 2, message_id "m001": found speaks 0, expected speaks 1',
@@ -106,7 +106,7 @@ def test_a_damage_is_told_once_and_where_it_is(data, sameas):
 
 def test_a_hundred_differences_are_printed_and_all_are_counted(data, sameas):
     rows = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 250)"
-    damage(data, f"INSERT INTO profile {rows} SELECT i, '{{}}' FROM n")
+    damage(data, f"INSERT INTO profile {rows} SELECT 1, i, '{{}}' FROM n")
 
     done = sameas("verify", "--data", data)
 
@@ -157,9 +157,9 @@ def test_whatever_was_appended_has_no_differences(data, history, gap):
     order = data.draw(st.permutations(history))
     size = data.draw(st.integers(1, max(1, len(order))))
     with tempfile.TemporaryDirectory(dir="/dev/shm") as directory:
-        database = Database(Path(directory), Rules(session_gap=gap))
+        database = opened(Path(directory), Rules(session_gap=gap))
         for at in range(0, len(order), size):
             database.append(order[at : at + size])
         database.close()
 
-        assert list(verify(Path(directory), lambda *_: None)) == []
+        assert verified(Path(directory)) == []

@@ -17,15 +17,14 @@ from sameas import Client, new_anonymous_id
 from sameas.v1 import identity_service_pb2, person_service_pb2
 from sameas_service.domain import limits
 from sameas_service.domain.accept import Call, accept
-from sameas_service.domain.derive import Rules
 from sameas_service.domain.errors import Reason
 from sameas_service.domain.kinds import Kind
 from sameas_service.domain.times import EARLIEST
 from sameas_service.domain.warnings import WarningReason
 from sameas_service.server.config import PREFIX, Config
 from sameas_service.servicer.refusals import code_of
-from sameas_service.store.sqlite.database import Database
 from support import demo
+from support.damages import filled
 from support.readme import README, number, quoted, section, table
 from support.snippets import READMES, ROOT, Snippet, example, snippets
 
@@ -56,10 +55,7 @@ def targets() -> set[str]:
 def stopped(directory: Path) -> str:
     """A data directory that no server has open, with one message."""
     data = directory / "data"
-    database = Database(data, Rules())
-    database.append([accept(Call(Kind.TRACK, "m", EARLIEST, user_id="u-1", event="e"))])
-    database.close()
-    return str(data)
+    return str(filled(data, [accept(Call(Kind.TRACK, "m", EARLIEST, user_id="u-1", event="e"))]))
 
 
 # ---- Snippets -----------------------------------------------------------------------------

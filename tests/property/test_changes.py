@@ -1,14 +1,11 @@
 """The log of changes, replayed, is what the store answers."""
 
-import tempfile
-from pathlib import Path
-
 from hypothesis import HealthCheck, given, settings
 
 from sameas_service.domain.changes import ChangeKind
 from sameas_service.domain.derive import Rules
-from sameas_service.store.sqlite import changes
 from support.deliveries import EXAMPLES, deliver, deliveries
+from support.stored import fresh_workspace
 
 
 def replayed(logged) -> dict[tuple[bool, str], str]:
@@ -27,17 +24,15 @@ def replayed(logged) -> dict[tuple[bool, str], str]:
 
 @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
 @given(deliveries())
-def test_replaying_the_changes_into_an_empty_map_gives_everybody(delivery) -> None:
+def test_replaying_the_changes_into_an_empty_map_gives_everybody(place, delivery) -> None:
     _, batches, restarts, gap = delivery
     logs = []
 
-    def look(database) -> None:
-        log = changes.behind(database._writer, database.workspace, 0, 10_000)
-        dumped = database.dump()
-        logs.append((log, dumped))
+    def look(held) -> None:
+        logs.append((held.changes(), held.dump()))
 
-    with tempfile.TemporaryDirectory(dir="/dev/shm") as directory:
-        deliver(Path(directory), Rules(session_gap=gap), batches, restarts, after_each=look)
+    rules = fresh_workspace(Rules(session_gap=gap))
+    deliver(place, rules, batches, restarts, after_each=look)
 
     for log, dumped in logs:
         users = {(True, name): person for name, person in dumped["user_ids"].items()}

@@ -17,12 +17,12 @@ from sameas_service.domain.explain.separations import SeparationReason
 from sameas_service.domain.kinds import Kind
 from sameas_service.domain.message import Message
 from sameas_service.domain.unlinks import in_force, pair_of
-from sameas_service.resolver.ports import PersonKey
-from sameas_service.store.sqlite import past
+from sameas_service.resolver.facts import PersonKey
 from support.deliveries import deliveries
 from support.histories import DEVICES, GAP, MINUTE, T0, USERS
 from support.pasts import all_keys, person_id_of, received
-from support.stored import stored
+from support.stored import filled_with, fresh_workspace
+from support.stores import Place
 
 EXAMPLES = int(os.environ.get("SAMEAS_TEST_EXAMPLES", "300"))
 PAIRS_MAX = 40
@@ -87,21 +87,20 @@ def tangles(draw: st.DrawFn) -> tuple[list[Message], list[list[Message]], list[b
 
 
 def explained(
+    place: Place,
     delivery: tuple[list[Message], list[list[Message]], list[bool], int],
     as_of: int | None,
     random: Random,
 ) -> list[Asked]:
     """The explanations of some pairs of keys."""
     history, batches, _, gap = delivery
-    rules = Rules(session_gap=gap)
+    rules = fresh_workspace(Rules(session_gap=gap))
     known = history if as_of is None else received(history, as_of)
-    with stored(batches, rules) as database:
-        keys = all_keys(database)
-        pairs = [(first, second) for first in keys for second in keys]
-        asked = random.sample(pairs, min(len(pairs), PAIRS_MAX))
-        reader = database.reader()
-        answers = [past.explanation(reader, database.workspace, *pair, as_of) for pair in asked]
-        reader.close()
+    held = filled_with(place, batches, rules)
+    keys = all_keys(held)
+    pairs = [(first, second) for first in keys for second in keys]
+    asked = random.sample(pairs, min(len(pairs), PAIRS_MAX))
+    answers = [held.explanation(*pair, as_of) for pair in asked]
     return [Asked(*pair, answer, known, rules) for pair, answer in zip(asked, answers, strict=True)]
 
 
@@ -131,9 +130,9 @@ def is_one_device(asked: Asked) -> bool:
     st.one_of(st.none(), st.integers(T0, T0 + 20)),
     st.randoms(use_true_random=False),
 )
-def test_an_explanation_is_right(about: str, delivery, as_of, random) -> None:
+def test_an_explanation_is_right(place, about: str, delivery, as_of, random) -> None:
     check = {"persons": check_persons, "chains": check_chain, "separations": check_apart}[about]
-    for asked in explained(delivery, as_of, random):
+    for asked in explained(place, delivery, as_of, random):
         check(asked)
 
 
@@ -224,23 +223,20 @@ def check_no_claim(asked: Asked) -> None:
 
 @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
 @given(deliveries())
-def test_no_unlink_no_reset_and_no_second_user_keep_nothing_apart(delivery) -> None:
+def test_no_unlink_no_reset_and_no_second_user_keep_nothing_apart(place, delivery) -> None:
     """Where a device was claimed by one user alone, in one segment, they are one person."""
     history, batches, _, gap = delivery
-    rules = Rules(session_gap=gap)
-    with stored(batches, rules) as database:
-        reader = database.reader()
-        for device in DEVICES:
-            for user in USERS:
-                pair = PersonKey("anonymous", device), PersonKey("user", user)
-                answer = past.explanation(reader, database.workspace, *pair, None)
-                claims = [m for m in history if m.is_claim and m.device == device]
-                alone = {m.user for m in claims} == {user}
-                others = [m for m in history if m.kind in (Kind.RESET, Kind.UNLINK)]
-                if alone and not others:
-                    assert answer.same_person
-                    assert answer.chain[0].messages == len(claims)
-        reader.close()
+    held = filled_with(place, batches, fresh_workspace(Rules(session_gap=gap)))
+    for device in DEVICES:
+        for user in USERS:
+            pair = PersonKey("anonymous", device), PersonKey("user", user)
+            answer = held.explanation(*pair)
+            claims = [m for m in history if m.is_claim and m.device == device]
+            alone = {m.user for m in claims} == {user}
+            others = [m for m in history if m.kind in (Kind.RESET, Kind.UNLINK)]
+            if alone and not others:
+                assert answer.same_person
+                assert answer.chain[0].messages == len(claims)
 
 
 def test_reasons_have_the_numbers_of_the_protos() -> None:

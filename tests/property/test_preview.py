@@ -1,8 +1,6 @@
 """Every preview equals what then happens, and leaves nothing behind."""
 
-import tempfile
 from collections import Counter
-from pathlib import Path
 
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
@@ -12,9 +10,9 @@ from sameas_service.domain.changes import ChangeKind
 from sameas_service.domain.derive import Rules
 from sameas_service.domain.errors import Refused
 from sameas_service.domain.message import Message
-from sameas_service.store.sqlite.database import Database
 from support.deliveries import EXAMPLES
 from support.histories import GAP, calls, histories
+from support.stored import filled_with, fresh_workspace
 from support.worlds import expected_dump
 
 RULES = Rules(session_gap=GAP)
@@ -36,26 +34,22 @@ def traits(dump) -> dict[tuple[str, str], object]:
 
 @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
 @given(histories(), st.data())
-def test_a_preview_is_what_then_happens(history: list[Message], data) -> None:
+def test_a_preview_is_what_then_happens(place, history: list[Message], data) -> None:
     try:
         message = accept(data.draw(calls(99)))
     except Refused:
         assume(False)
-    with tempfile.TemporaryDirectory(dir="/dev/shm") as directory:
-        database = Database(Path(directory), RULES)
-        try:
-            database.append(history)
-            before = database.dump()
-            preview = database.preview(message)
-            unchanged = database.dump()
-            told = database.append_reported(message)
-            after = database.dump()
-        finally:
-            database.close()
+    rules = fresh_workspace(RULES)
+    held = filled_with(place, [history], rules)
+    before = held.dump()
+    preview = held.report(message, keep=False)
+    unchanged = held.dump()
+    told = held.report(message, keep=True)
+    after = held.dump()
 
     assert unchanged == before
     assert preview == told
-    assert after == expected_dump([*history, message], RULES)
+    assert after == expected_dump([*history, message], rules)
     now = owners(after)
     moved = Counter(
         (person, now.get(one, ""))

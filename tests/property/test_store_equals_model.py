@@ -1,8 +1,5 @@
 """The store, whatever the order, batching and restarts, gives what `derive` gives."""
 
-import tempfile
-from pathlib import Path
-
 import pytest
 from hypothesis import HealthCheck, given, settings
 
@@ -12,17 +9,17 @@ from sameas_service.domain.kinds import Kind
 from sameas_service.domain.message import Message
 from sameas_service.domain.times import EARLIEST, SECOND
 from support.deliveries import EXAMPLES, deliver, deliveries
-from support.stored import stored
+from support.stored import filled_with, fresh_workspace
 from support.worlds import expected_dump
 
 
 @settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
 @given(deliveries())
-def test_any_delivery_gives_what_the_model_gives(delivery) -> None:
+def test_any_delivery_gives_what_the_model_gives(place, delivery) -> None:
     history, batches, restarts, gap = delivery
-    rules = Rules(session_gap=gap)
-    with tempfile.TemporaryDirectory(dir="/dev/shm") as directory:
-        dumped = deliver(Path(directory), rules, batches, restarts)
+    rules = fresh_workspace(Rules(session_gap=gap))
+
+    dumped = deliver(place, rules, batches, restarts)
 
     assert dumped == expected_dump(history, rules)
 
@@ -51,8 +48,9 @@ STORY = [
 
 @pytest.mark.parametrize("end", range(1, len(STORY) + 1))
 @pytest.mark.parametrize("size", [1, 2, 3, len(STORY)])
-def test_traits_go_with_a_device_and_come_back(size: int, end: int) -> None:
+def test_traits_go_with_a_device_and_come_back(place, size: int, end: int) -> None:
     history = STORY[:end]
     batches = [history[at : at + size] for at in range(0, end, size)]
-    with stored(batches, Rules()) as database:
-        assert database.dump() == expected_dump(history, Rules())
+    rules = fresh_workspace(Rules())
+
+    assert filled_with(place, batches, rules).dump() == expected_dump(history, rules)

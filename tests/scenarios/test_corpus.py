@@ -16,9 +16,8 @@ from typing import Any, NamedTuple
 import pytest
 
 from sameas import v1
-from sameas_service.domain.derive import Rules
-from sameas_service.store.sqlite.database import Database
 from support.api import Api, connected
+from support.ledgers import dumped
 from support.servers import Server, running
 from support.shared import CORPUS, EXPECTED, needs_shared
 
@@ -106,11 +105,7 @@ def read_people(api: Api, keys: list[v1.PersonKey]) -> list[v1.Person | None]:
 def dump_of(server: Server) -> dict[str, Any]:
     """Everybody, of a server that is stopped for it."""
     assert server.stop() == 0
-    database = Database(server.data, Rules())
-    try:
-        return database.dump()
-    finally:
-        database.close()
+    return dumped(server.data)
 
 
 def tracks(shop: Shop, person: v1.Person) -> list[v1.Message]:

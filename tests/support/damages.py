@@ -2,22 +2,23 @@
 
 import sqlite3
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
 from sameas_service.domain.accept import Call, accept
 from sameas_service.domain.derive import Rules
 from sameas_service.domain.kinds import Kind
 from sameas_service.domain.message import Message
-from sameas_service.store.sqlite.database import FILE, Database
+from sameas_service.store.sqlite.store import FILE
 from support.histories import GAP, MINUTE, T0
+from support.stored import opened
 
 
 def filled(directory: Path, messages: Sequence[Message], gap: int = GAP) -> Path:
     """A data directory that a server with these messages left behind."""
-    database = Database(directory, Rules(session_gap=gap))
-    for message in messages:
-        database.append([message])
-    database.close()
+    with closing(opened(directory, Rules(session_gap=gap))) as held:
+        for message in messages:
+            held.append([message])
     return directory
 
 

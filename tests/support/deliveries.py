@@ -2,15 +2,15 @@
 
 import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from hypothesis import strategies as st
 
 from sameas_service.domain.derive import Rules
 from sameas_service.domain.message import Message
-from sameas_service.store.sqlite.database import Database
 from support.histories import GAP, histories
+from support.stored import Stored
+from support.stores import Place
 
 EXAMPLES = int(os.environ.get("SAMEAS_TEST_EXAMPLES", "400"))
 
@@ -31,21 +31,17 @@ def deliveries(draw: st.DrawFn) -> tuple[list[Message], list[list[Message]], lis
 
 
 def deliver(
-    directory: Path,
+    place: Place,
     rules: Rules,
     batches: list[list[Message]],
     restarts: list[bool],
-    after_each: Callable[[Database], None] = lambda _: None,
+    after_each: Callable[[Stored], None] = lambda _: None,
 ) -> dict[str, Any]:
-    """The dump of a store that got the batches, closed and opened again where asked."""
-    database = Database(directory, rules)
-    try:
-        for batch, restart in zip(batches, restarts, strict=True):
-            database.append(batch)
-            after_each(database)
-            if restart:
-                database.close()
-                database = Database(directory, rules)
-        return database.dump()
-    finally:
-        database.close()
+    """The dump of a workspace that got the batches, its store opened again where asked."""
+    for batch, restart in zip(batches, restarts, strict=True):
+        held = Stored(place.store, rules)
+        held.append(batch)
+        after_each(held)
+        if restart:
+            place.reopen()
+    return Stored(place.store, rules).dump()

@@ -8,12 +8,10 @@ from sameas_service.domain.derive import Rules, World, derive
 from sameas_service.domain.message import Message
 from sameas_service.domain.ownership import segments, span_at, spans
 from sameas_service.domain.unlinks import in_force
-from sameas_service.resolver.ports import PersonKey, PersonView
-from sameas_service.store.sqlite.connection import one
-from sameas_service.store.sqlite.database import Database
+from sameas_service.resolver.facts import PersonKey
+from sameas_service.resolver.read.persons import PersonView
 from support.histories import DEVICES, USERS
-
-_PERSON_IDS = "SELECT json_group_array(person_id) FROM person"
+from support.stored import Stored
 
 
 def received(messages: Iterable[Message], upto: int) -> list[Message]:
@@ -21,11 +19,9 @@ def received(messages: Iterable[Message], upto: int) -> list[Message]:
     return [message for message in messages if message.received_at <= upto]
 
 
-def all_keys(database: Database) -> list[PersonKey]:
+def all_keys(held: Stored) -> list[PersonKey]:
     """Every id of the random histories, and every person id that the store handed out."""
-    reader = database.reader()
-    handed_out = one(reader, _PERSON_IDS)
-    reader.close()
+    handed_out = held.person_ids()
     return [
         *(PersonKey("user", user) for user in USERS),
         *(PersonKey("anonymous", device) for device in DEVICES),

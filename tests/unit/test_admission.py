@@ -1,105 +1,24 @@
-"""Who is let in: bounds of calls, bytes, weight and waiting; and what those hear who are not."""
+"""Which calls are let in: bounds of calls and bytes; and what those hear that are not."""
 
+import json
 import math
 import time
 
 import pytest
 from google.rpc import error_details_pb2, status_pb2
 
+from sameas._channel import channel_options
 from sameas_service.domain.errors import Reason, Refused
-from sameas_service.resolver.waiting import WRITER, QueueFull
+from sameas_service.resolver.deadline import WRITER, QueueFull, passed
 from sameas_service.servicer import admission
 from sameas_service.servicer.admission import Admission, end_of, trailers_of
-from sameas_service.servicer.refusals import DETAILS
-from sameas_service.store.sqlite.room import WAITING_GROUPS_MAX, WAITING_SECONDS_MAX, Room
-
-
-class Clock:
-    """Stands still until it is moved."""
-
-    def __init__(self) -> None:
-        self.now = 1_000.0
-
-    def __call__(self) -> float:
-        return self.now
+from sameas_service.servicer.refusals import DETAILS, code_of
+from support.clocks import Clock
 
 
 @pytest.fixture
 def clock() -> Clock:
     return Clock()
-
-
-@pytest.fixture
-def room(clock: Clock) -> Room:
-    return Room("persons", 10, clock)
-
-
-def is_let_in(room: Room, weight: int = 1) -> bool:
-    try:
-        room.enter(weight)
-    except QueueFull as full:
-        return full.queue != "persons"
-    return True
-
-
-# The queue of one thread
-
-
-def test_a_queue_takes_so_many_groups_and_no_more(room) -> None:
-    for _ in range(WAITING_GROUPS_MAX):
-        room.enter(10)
-
-    assert not is_let_in(room)
-    room.leave(10, None)
-    assert is_let_in(room, 10)
-    assert not is_let_in(room)
-
-
-def test_an_empty_queue_takes_any_weight(room) -> None:
-    assert is_let_in(room, 10 * WAITING_GROUPS_MAX + 1)
-
-
-def test_nobody_is_let_in_while_the_first_waits_too_long(room, clock) -> None:
-    room.enter(1)
-
-    clock.now += WAITING_SECONDS_MAX
-    assert is_let_in(room)
-    clock.now += 0.001
-    assert not is_let_in(room)
-
-
-def test_time_in_which_nobody_waited_does_not_count(room, clock) -> None:
-    room.enter(1)
-    room.leave(1, None)
-
-    clock.now += 100 * WAITING_SECONDS_MAX
-    assert is_let_in(room)
-    assert is_let_in(room)
-
-
-def test_the_next_ones_time_counts_once_the_first_have_left(room, clock) -> None:
-    room.enter(8)
-    clock.now += WAITING_SECONDS_MAX / 2
-    room.enter(8)
-    came = clock.now
-    clock.now += WAITING_SECONDS_MAX
-    assert not is_let_in(room)
-
-    room.leave(8, came)
-
-    assert is_let_in(room)
-    clock.now += 0.001
-    assert not is_let_in(room)
-
-
-def test_those_without_a_bound_are_counted_and_let_in(room, clock) -> None:
-    room.enter(9)
-    assert not room.has_a_full_group
-    clock.now += 2 * WAITING_SECONDS_MAX
-
-    room.enter(1, bounded=False)
-
-    assert room.has_a_full_group
 
 
 # The calls of one service
@@ -132,6 +51,8 @@ def test_only_so_many_bytes_are_under_way(clock) -> None:
         (QueueFull(WRITER), True),
         (QueueFull("past"), False),
         (Refused(Reason.OVERLOADED, "too many messages"), False),
+        (Refused(Reason.HISTORY_TOO_LARGE, "too many messages"), False),
+        (passed(), False),
         (ValueError("a fault"), False),
     ],
 )
@@ -153,7 +74,7 @@ def test_a_caller_waits_for_as_long_as_it_says() -> None:
     with pytest.raises(Refused) as caught:
         end_of(0.0)
 
-    assert caught.value.reason is Reason.OVERLOADED
+    assert caught.value.reason is Reason.DEADLINE_PASSED
 
 
 # What the refused hear
@@ -184,10 +105,36 @@ def test_those_refused_together_are_not_told_to_return_together() -> None:
     assert len(told) > 10
 
 
-def test_what_is_too_much_in_itself_is_not_to_be_tried_again() -> None:
-    trailers, _ = details_in(Refused(Reason.OVERLOADED, "too many messages to derive it"))
+@pytest.mark.parametrize(
+    "refused", [Refused(Reason.HISTORY_TOO_LARGE, "too many messages to derive it"), passed()]
+)
+def test_what_no_second_try_helps_is_not_to_be_tried_again(refused: Refused) -> None:
+    """Its code is none that a client tries again, so that it needs no word about time."""
+    trailers, status = details_in(refused)
 
-    assert trailers[admission.PUSHBACK] == "-1"
+    assert admission.PUSHBACK not in trailers
+    assert len(status.details) == 1
+    assert code_of(refused.reason).name not in retried_codes()
+
+
+def retried_codes() -> list[str]:
+    """What our own client tries again."""
+    (method,) = json.loads(dict(channel_options())["grpc.service_config"])["methodConfig"]
+    return method["retryPolicy"]["retryableStatusCodes"]
+
+
+@pytest.mark.parametrize(
+    "refused",
+    [
+        Refused(Reason.STORE_BUSY, "another program holds the database"),
+        Refused(Reason.STORE_FAILED, "the store failed"),
+        Refused(Reason.SERVER_STOPPING, "the server is stopping"),
+        QueueFull(WRITER),
+    ],
+    ids=lambda refused: refused.reason.value,
+)
+def test_what_a_second_try_may_help_is_tried_again(refused: Refused) -> None:
+    assert code_of(refused.reason).name in retried_codes()
 
 
 def test_other_refusals_say_nothing_of_time() -> None:

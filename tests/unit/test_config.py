@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from sameas_service.domain.ids import NAMES_OF_NOBODY
+from sameas_service.domain.times import microseconds_of
 from sameas_service.server.config import Config
 
 
@@ -70,3 +71,9 @@ def test_a_value_that_cannot_be_is_refused_by_the_name_of_its_variable(name, tex
 def test_a_configuration_does_not_change() -> None:
     with pytest.raises(FrozenInstanceError):
         Config().port = 1
+
+
+def test_a_session_gap_is_rounded_as_rebuild_rounds_it():
+    # 1.001 * 1_000_000 is a little less than 1,001,000 as a float.
+    assert Config(session_gap_seconds=1.001).rules.session_gap == 1_001_000
+    assert microseconds_of(1.001) == 1_001_000

@@ -6,8 +6,8 @@ from sameas_service.domain.kinds import Kind
 from sameas_service.domain.message import START, after
 from sameas_service.domain.ownership import (
     SESSION_GAP_DEFAULT,
+    DeviceFold,
     Segment,
-    cut,
     segments,
     span_at,
     spans,
@@ -142,12 +142,15 @@ def test_a_gap_of_zero_cuts_at_the_claim_even_for_messages_of_the_same_time(told
     assert owned(messages, gap=1) == [("u", 0), ("v", 1)]
 
 
-def test_the_walk_stops_at_the_segments_start(told) -> None:
+def test_a_visit_does_not_go_back_beyond_the_segments_start(told) -> None:
     before, reset, view, claim = told((0, "view"), (1, "reset"), (2, "view"), (3, "claim", "v"))
+    fold = DeviceFold("d", GAP)
+    for message in (before, reset, view):
+        fold.take(message.position, message.user, is_reset=message.kind is Kind.RESET)
 
     _, second = segments("d", [before, reset, view, claim])
 
-    assert cut(second.messages[:2], GAP) == view.position
+    assert fold.visit == view.position
     assert spans(second, GAP)[0].start == second.start
 
 

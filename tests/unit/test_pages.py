@@ -6,8 +6,9 @@ from sameas_service.domain.accept import Call, accept
 from sameas_service.domain.derive import Rules
 from sameas_service.domain.kinds import Kind
 from sameas_service.domain.message import Position
-from sameas_service.resolver.ports import Filter, PersonKey
-from sameas_service.store.sqlite import reading
+from sameas_service.resolver.facts import Filter, PersonKey
+from sameas_service.resolver.read import timeline
+from sameas_service.resolver.read.timeline import PageQuery
 from support.stored import stored
 
 T0 = 1_700_000_000_000_000
@@ -18,24 +19,22 @@ RARE = {100: "first", 900: "last"}
 
 @pytest.mark.parametrize("examined_max", [10_000, 300])
 def test_a_filter_passes_over_more_than_is_read_at_once(monkeypatch, examined_max: int):
-    monkeypatch.setattr(reading, "EXAMINED_MAX", examined_max)
+    monkeypatch.setattr(timeline, "EXAMINED_MAX", examined_max)
     calls = [
         Call(Kind.TRACK, f"m{n:04}", T0 + n, user_id="u", event=RARE.get(n, "e"))
         for n in range(MESSAGES)
     ]
     key, only = PersonKey("user", "u"), Filter(events=frozenset(RARE.values()))
     found: list[str] = []
-    behind: Position | None = None
+    after: Position | None = None
     pages = 0
-    with stored([[accept(call) for call in calls]], Rules()) as database:
-        reader = database.reader()
-        while pages == 0 or behind is not None:
-            page = reading.messages(reader, database.workspace, key, only, behind, 50)
+    with stored([[accept(call) for call in calls]], Rules()) as held:
+        while pages == 0 or after is not None:
+            page = held.page(PageQuery(key, only, after, 50))
             assert page is not None
             found += [message.event for message in page.messages]
-            behind = page.next
+            after = page.next
             pages += 1
-        reader.close()
 
     assert found == ["first", "last"]
     assert (pages > 1) is (examined_max < MESSAGES)

@@ -8,7 +8,7 @@ import pytest
 from sameas_service.domain.errors import Reason, Refused
 from sameas_service.domain.kinds import Kind
 from sameas_service.domain.message import Position, position_of
-from sameas_service.resolver.ports import Filter, PersonKey
+from sameas_service.resolver.facts import Filter, PersonKey
 from sameas_service.servicer.tokens import position_of as read
 from sameas_service.servicer.tokens import token_of
 

@@ -5,7 +5,7 @@ from sameas_service.domain.kinds import Kind
 from sameas_service.domain.limits import PAYLOAD_BYTES_MAX
 from sameas_service.domain.message import Message
 from sameas_service.domain.times import EARLIEST
-from sameas_service.store.sqlite.store import GROUP_MESSAGES_MAX, weight_of
+from sameas_service.resolver.resolver import GROUP_MESSAGES_MAX, weight_of
 
 
 def tracked(text: str) -> Message:

@@ -83,15 +83,28 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_SERVER_STOPPING: _ErrorReason.ValueType  # 24
     """UNAVAILABLE: the server is stopping; try again, another or the next will answer."""
     ERROR_REASON_OVERLOADED: _ErrorReason.ValueType  # 25
-    """RESOURCE_EXHAUSTED: too many calls wait, the call's deadline passed while it waited, or it
-    asks for more than can be derived at once; nothing was done. Where it helps to try again,
-    RetryInfo and `grpc-retry-pushback-ms` say when, and the metadata `queue` which queue is
-    full; else the latter is -1.
+    """RESOURCE_EXHAUSTED: too many calls wait; nothing was done. RetryInfo and
+    `grpc-retry-pushback-ms` say when to try again. Metadata: `queue`, the one that is full.
     """
     ERROR_REASON_DISK_FULL: _ErrorReason.ValueType  # 26
     """RESOURCE_EXHAUSTED: the disk is full. Nothing was done; reads go on."""
     ERROR_REASON_INTERNAL: _ErrorReason.ValueType  # 27
     """INTERNAL: a fault of the server. Metadata: `reference`, to be looked up in its log."""
+    ERROR_REASON_DEADLINE_PASSED: _ErrorReason.ValueType  # 28
+    """DEADLINE_EXCEEDED: the call's deadline passed while it waited for its turn. Nothing was done."""
+    ERROR_REASON_HISTORY_TOO_LARGE: _ErrorReason.ValueType  # 29
+    """FAILED_PRECONDITION: an answer about the past, or an explanation, depends on too many
+    messages to derive it afresh. Nothing was done, and trying again will not help. Metadata:
+    `max_messages`.
+    """
+    ERROR_REASON_STORE_BUSY: _ErrorReason.ValueType  # 30
+    """UNAVAILABLE: another program holds the server's database. Nothing was done; try again."""
+    ERROR_REASON_STORE_FAILED: _ErrorReason.ValueType  # 31
+    """UNAVAILABLE: the server's disk or database failed, and the server stops. Whether the call
+    was kept is unknown; trying again with the same message id is safe.
+    """
+    ERROR_REASON_KEY_UNREAD: _ErrorReason.ValueType  # 32
+    """UNAUTHENTICATED: the call brings a key, and this server reads none. Nothing was done."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Every error carries one google.rpc.ErrorInfo in its details: `reason` is the name below
@@ -164,13 +177,26 @@ ERROR_REASON_TIME_RANGE_INVALID: ErrorReason.ValueType  # 23
 ERROR_REASON_SERVER_STOPPING: ErrorReason.ValueType  # 24
 """UNAVAILABLE: the server is stopping; try again, another or the next will answer."""
 ERROR_REASON_OVERLOADED: ErrorReason.ValueType  # 25
-"""RESOURCE_EXHAUSTED: too many calls wait, the call's deadline passed while it waited, or it
-asks for more than can be derived at once; nothing was done. Where it helps to try again,
-RetryInfo and `grpc-retry-pushback-ms` say when, and the metadata `queue` which queue is
-full; else the latter is -1.
+"""RESOURCE_EXHAUSTED: too many calls wait; nothing was done. RetryInfo and
+`grpc-retry-pushback-ms` say when to try again. Metadata: `queue`, the one that is full.
 """
 ERROR_REASON_DISK_FULL: ErrorReason.ValueType  # 26
 """RESOURCE_EXHAUSTED: the disk is full. Nothing was done; reads go on."""
 ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 27
 """INTERNAL: a fault of the server. Metadata: `reference`, to be looked up in its log."""
+ERROR_REASON_DEADLINE_PASSED: ErrorReason.ValueType  # 28
+"""DEADLINE_EXCEEDED: the call's deadline passed while it waited for its turn. Nothing was done."""
+ERROR_REASON_HISTORY_TOO_LARGE: ErrorReason.ValueType  # 29
+"""FAILED_PRECONDITION: an answer about the past, or an explanation, depends on too many
+messages to derive it afresh. Nothing was done, and trying again will not help. Metadata:
+`max_messages`.
+"""
+ERROR_REASON_STORE_BUSY: ErrorReason.ValueType  # 30
+"""UNAVAILABLE: another program holds the server's database. Nothing was done; try again."""
+ERROR_REASON_STORE_FAILED: ErrorReason.ValueType  # 31
+"""UNAVAILABLE: the server's disk or database failed, and the server stops. Whether the call
+was kept is unknown; trying again with the same message id is safe.
+"""
+ERROR_REASON_KEY_UNREAD: ErrorReason.ValueType  # 32
+"""UNAUTHENTICATED: the call brings a key, and this server reads none. Nothing was done."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -13,6 +13,8 @@ from sameas_service.cli import (
     serve,
 )
 from sameas_service.cli.options import DATA_DEFAULT, SERVER_DEFAULT, Data, Server
+from sameas_service.domain.limits import BATCH_MESSAGES_MAX
+from sameas_service.server.defaults import HOST_DEFAULT, PORT_DEFAULT
 
 app = typer.Typer(
     name="sameas",
@@ -31,13 +33,13 @@ def serve_command(
     host: Annotated[
         str,
         typer.Option(envvar="SAMEAS_HOST", metavar="HOST", help="The address to listen at."),
-    ] = "127.0.0.1",
+    ] = HOST_DEFAULT,
     port: Annotated[
         int,
         typer.Option(
             envvar="SAMEAS_PORT", metavar="PORT", min=0, max=65_535, help="0 takes a free one."
         ),
-    ] = 50051,
+    ] = PORT_DEFAULT,
 ) -> None:
     """Run the service."""
     serve.run(data=data, host=host, port=port)
@@ -54,7 +56,7 @@ def import_command(
         int,
         typer.Option(
             min=1,
-            max=importing.BATCH_SIZE_MAX,
+            max=BATCH_MESSAGES_MAX,
             metavar="N",
             help="Messages that are sent together.",
         ),

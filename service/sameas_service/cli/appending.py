@@ -115,11 +115,20 @@ def _whole_members(file: IO[bytes]) -> Whole:
             if not block:
                 return whole
             try:
-                tail = (tail + unpacker.decompress(block))[-2 * LINE_BYTES_MAX :]
+                tail = _last_two_lines(tail, unpacker.decompress(block))
             except zlib.error:
                 return whole
             taken, rest = taken + len(block), unpacker.unused_data
         whole = Whole(whole.size_bytes + taken - len(rest), _last_line(tail) or whole.last_line)
+
+
+def _last_two_lines(tail: bytes, more: bytes) -> bytes:
+    """Return what the next block needs of all before it: the last whole line, and what follows.
+
+    Nothing is copied again that is done with: a file is read in time that grows with its size.
+    """
+    start = more.rfind(b"\n", 0, max(more.rfind(b"\n"), 0))
+    return more[start + 1 :] if start >= 0 else (tail + more)[-2 * LINE_BYTES_MAX :]
 
 
 def _last_line(lines: bytes) -> bytes:

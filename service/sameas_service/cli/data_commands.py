@@ -5,8 +5,7 @@ from typing import Annotated
 import typer
 
 from sameas_service.cli.options import DATA_DEFAULT, WORKSPACE_DEFAULT, Data
-
-SESSION_GAP_SECONDS_MAX = 31_536_000
+from sameas_service.server.defaults import SECONDS_MAX
 
 commands = typer.Typer()
 
@@ -42,7 +41,7 @@ def rebuild_command(
         float | None,
         typer.Option(
             min=0,
-            max=SESSION_GAP_SECONDS_MAX,
+            max=SECONDS_MAX,
             metavar="SECONDS",
             help="Change the longest pause within a visit, for the past as well; 0 cuts at the "
             "claim. Without it the gap stays.",

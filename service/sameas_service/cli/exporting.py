@@ -3,7 +3,6 @@
 Both read the database itself, also beside a running server, and write nothing to it.
 """
 
-import sqlite3
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -25,18 +24,11 @@ from sameas_service.cli.terminal import errors
 from sameas_service.domain.kinds import KINDS, Kind
 from sameas_service.domain.message import Message
 from sameas_service.domain.payload import EMPTY
-from sameas_service.store.sqlite.export import NoSuchPlaceError, Stretch, reading
-from sameas_service.store.sqlite.marker import RebuildUnfinishedError
-from sameas_service.store.sqlite.offline import NoDatabaseError
-from sameas_service.store.sqlite.rebuild import UnknownWorkspaceError
+from sameas_service.resolver.failures import StoreError, StoreUnusable
+from sameas_service.resolver.read.export import Export, Holding, NoSuchPlace
+from sameas_service.store.sqlite.store import open_ledger
 
-_EXPECTED_FAILURES = (
-    NoDatabaseError,
-    RebuildUnfinishedError,
-    UnknownWorkspaceError,
-    TargetError,
-    ParquetMissingError,
-)
+_EXPECTED_FAILURES = (StoreUnusable, TargetError, ParquetMissingError)
 
 
 class From(NamedTuple):
@@ -54,13 +46,13 @@ def run_export(file: str, source: From, *, resume: bool) -> int:
     """
     with (
         _failures_shown(source),
-        reading(*source, derived=False) as reader,
+        open_ledger(source.data) as reader,
         open_target(file, resume=resume) as target,
     ):
-        place = 0
+        export, place = Export(reader, source.workspace), 0
         if target.last_line:
-            place = reader.place_of(_field(target.last_line, "messageId"))
-        pieces = _told(reader.messages(place), reader.messages_behind(place), "messages", file)
+            place = export.place_of(_field(target.last_line, "messageId"))
+        pieces = _told(export.messages(place), export.messages_after(place), "messages", file)
         for piece in pieces:
             target.write(b"".join(map(line_of, piece)))
     return 0
@@ -72,15 +64,16 @@ def run_export_ids(file: str, source: From, *, resume: bool) -> int:
     Raises:
         typer.Exit: With code 2, after a sentence on standard error, where it cannot go on.
     """
-    with _failures_shown(source), reading(*source, derived=True) as reader:
+    with _failures_shown(source), open_ledger(source.data, derived=True) as reader:
+        export = Export(reader, source.workspace)
         if file.endswith(SUFFIX):
-            rows = _told(reader.stretches(None), None, "rows", file)
+            rows = _told(export.holdings(None), None, "rows", file)
             write_parquet(Path(file), rows, replace=resume)
             return 0
         with open_target(file, resume=resume) as target:
-            last = _stretch_of(target.last_line) if target.last_line else None
-            for piece in _told(reader.stretches(last), None, "rows", file):
-                target.write(b"".join(map(_stretch_line, piece)))
+            last = _holding_of(target.last_line) if target.last_line else None
+            for piece in _told(export.holdings(last), None, "rows", file):
+                target.write(b"".join(map(_holding_line, piece)))
     return 0
 
 
@@ -127,22 +120,22 @@ def _text(micros: int | None) -> str | None:
     return None if micros is None else times.text_of_micros(micros)
 
 
-def _stretch_line(stretch: Stretch) -> bytes:
+def _holding_line(holding: Holding) -> bytes:
     fields = {
-        "id": stretch.id,
-        "kind": stretch.kind,
-        "person_id": stretch.person_id,
-        "from": _text(stretch.start),
-        "to": _text(stretch.end),
+        "id": holding.id,
+        "kind": holding.kind,
+        "person_id": holding.person_id,
+        "from": _text(holding.start),
+        "to": _text(holding.end),
     }
     return orjson.dumps(fields, option=orjson.OPT_APPEND_NEWLINE)
 
 
-def _stretch_of(line: bytes) -> Stretch:
+def _holding_of(line: bytes) -> Holding:
     """What a line says, as far as it is needed to go on behind it."""
     start = orjson.loads(line).get("from") if line.startswith(b"{") else None
     micros = None if start is None else times.micros_of(start)
-    return Stretch(_field(line, "id"), _field(line, "kind"), "", micros, None)
+    return Holding(_field(line, "id"), _field(line, "kind"), "", micros, None)
 
 
 def _field(line: bytes, name: str) -> str:
@@ -150,9 +143,9 @@ def _field(line: bytes, name: str) -> str:
     try:
         value = orjson.loads(line)[name]
     except (ValueError, KeyError, TypeError) as error:
-        raise NoSuchPlaceError from error
+        raise NoSuchPlace from error
     if not isinstance(value, str):
-        raise NoSuchPlaceError
+        raise NoSuchPlace
     return value
 
 
@@ -181,12 +174,12 @@ def _failures_shown(source: From) -> Iterator[None]:
         yield
     except _EXPECTED_FAILURES as error:
         stop(str(error), code=EXIT_FAILED)
-    except NoSuchPlaceError:
+    except NoSuchPlace:
         stop(
             f"the file does not end with anything of {source.data}; start a new one",
             code=EXIT_FAILED,
         )
-    except (sqlite3.DatabaseError, OSError) as error:
+    except (StoreError, OSError) as error:
         stop(f"{source.data} cannot be exported: {error}", code=EXIT_FAILED)
     except KeyboardInterrupt:
         stop("interrupted; the same command with --resume goes on", code=EXIT_FAILED)

@@ -31,12 +31,12 @@ from sameas_service.cli.reading import (
     open_source,
 )
 from sameas_service.cli.reporting import Refusal, Report
+from sameas_service.domain import limits
 
 BATCH_SIZE_DEFAULT = 500
-BATCH_SIZE_MAX = 2_500
 
-# The server takes 4 MiB; the rest is for what surrounds the items.
-BATCH_BYTES_MAX = 4 * 1024 * 1024 - 16 * 1024
+# The rest of what the server takes is for what surrounds the items.
+BATCH_BYTES_MAX = limits.BATCH_BYTES_MAX - 16 * 1024
 # What an item costs beside itself: a tag and a length.
 _ITEM_BYTES_BESIDE = 6
 

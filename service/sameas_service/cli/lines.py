@@ -15,11 +15,9 @@ import orjson
 
 from sameas import v1
 from sameas_service.cli import times
+from sameas_service.domain.times import CLOCK_TOLERANCE
 
 Fields = dict[str, Any]
-
-# A client's clock is taken to be wrong only from here on; below, it is the network's delay.
-CLOCK_TOLERANCE_MICROS = 60 * 1_000_000
 
 # Message ids of lines that have none are UUIDv5 in this namespace. Never change it: a second
 # import of the same file would count twice.
@@ -303,7 +301,7 @@ def _times_of(fields: Fields) -> _Times:
     if event is None:
         event = client
         if client is not None and sent is not None and received is not None:
-            is_wrong = abs(received - sent) > CLOCK_TOLERANCE_MICROS
+            is_wrong = abs(received - sent) > CLOCK_TOLERANCE
             event = received - (sent - client) if is_wrong else client
     return _Times(event, sent, received, None if client == event else client)
 

@@ -3,7 +3,6 @@
 Both need the data directory for themselves: no server may run on it.
 """
 
-import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,28 +15,15 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from sameas_service.cli.connection import stop
 from sameas_service.cli.terminal import errors, safe
-from sameas_service.store.sqlite.lock import DirectoryBusyError
-from sameas_service.store.sqlite.marker import RebuildUnfinishedError
-from sameas_service.store.sqlite.offline import NoDatabaseError
-from sameas_service.store.sqlite.rebuild import (
-    Gap,
-    NamesLostError,
-    UnknownWorkspaceError,
-    rebuild,
-)
-from sameas_service.store.sqlite.verify import Cells, Difference, verify
+from sameas_service.domain.times import microseconds_of
+from sameas_service.resolver.failures import StoreError, StoreUnusable
+from sameas_service.resolver.maintain.rebuild import Gap, rebuild
+from sameas_service.resolver.maintain.verify import Cells, Difference, verify
+from sameas_service.store.sqlite.store import open_maintenance
 
 DIFFERENCES_PRINTED_MAX = 100
 EXIT_DIFFERENT = 1
 EXIT_FAILED = 2
-
-_EXPECTED_FAILURES = (
-    NoDatabaseError,
-    DirectoryBusyError,
-    RebuildUnfinishedError,
-    NamesLostError,
-    UnknownWorkspaceError,
-)
 
 
 def run_verify(data: Path) -> int:
@@ -47,8 +33,8 @@ def run_verify(data: Path) -> int:
         typer.Exit: With code 2, after a sentence on standard error, where it cannot run.
     """
     count = 0
-    with _failures_shown(data), Steps() as steps:
-        for difference in verify(data, steps.tell):
+    with _failures_shown(data), open_maintenance(data) as maintenance, Steps() as steps:
+        for difference in verify(maintenance, steps.tell):
             count += 1
             if count <= DIFFERENCES_PRINTED_MAX:
                 print(safe(sentence(difference)))  # noqa: T201 - the result of the command
@@ -65,9 +51,9 @@ def run_rebuild(data: Path, session_gap_seconds: float | None, workspace: str) -
     begin = time.monotonic()
     gap = None
     if session_gap_seconds is not None:
-        gap = Gap(workspace, round(session_gap_seconds * 1_000_000))
-    with _failures_shown(data), Steps() as steps:
-        messages = rebuild(data, gap, steps.tell)
+        gap = Gap(workspace, microseconds_of(session_gap_seconds))
+    with _failures_shown(data), open_maintenance(data) as maintenance, Steps() as steps:
+        messages = rebuild(maintenance, gap, steps.tell)
     seconds = max(time.monotonic() - begin, 0.001)
     print(  # noqa: T201 - the result of the command
         f"rebuilt from {messages:,} messages in {seconds:,.1f} s "
@@ -105,9 +91,9 @@ def _verdict(count: int) -> str:
 def _failures_shown(data: Path) -> Iterator[None]:
     try:
         yield
-    except _EXPECTED_FAILURES as error:
+    except StoreUnusable as error:
         stop(str(error), code=EXIT_FAILED)
-    except (sqlite3.DatabaseError, OSError) as error:
+    except (StoreError, OSError) as error:
         stop(f"{data} cannot be worked on: {error}", code=EXIT_FAILED)
     except KeyboardInterrupt:
         stop("interrupted; it is safe to run the same command again", code=EXIT_FAILED)

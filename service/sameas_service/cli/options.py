@@ -5,13 +5,15 @@ from typing import Annotated
 
 import typer
 
+from sameas_service.server.defaults import HOST_DEFAULT, PORT_DEFAULT
+
 Server = Annotated[
     str,
     typer.Option(
         "--server", metavar="HOST:PORT", envvar="SAMEAS_SERVER", help="The server to talk to."
     ),
 ]
-SERVER_DEFAULT = "127.0.0.1:50051"
+SERVER_DEFAULT = f"{HOST_DEFAULT}:{PORT_DEFAULT}"
 
 Data = Annotated[
     Path,

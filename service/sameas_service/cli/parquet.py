@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from sameas_service.cli.appending import TargetError
-from sameas_service.store.sqlite.export import Stretch
+from sameas_service.resolver.read.export import Holding
 
 SUFFIX = ".parquet"
 
@@ -21,7 +21,7 @@ class ParquetMissingError(Exception):
         )
 
 
-def write_parquet(path: Path, pieces: Iterable[list[Stretch]], *, replace: bool) -> None:
+def write_parquet(path: Path, pieces: Iterable[list[Holding]], *, replace: bool) -> None:
     """Writes stretches as a table with the columns id, kind, person_id, from, to.
 
     The file is there when it is whole: a Parquet file cannot be gone on with, so an

@@ -4,6 +4,9 @@ from datetime import UTC, datetime, timedelta
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from sameas_service.servicer.timestamps import microseconds
+from sameas_service.servicer.timestamps import timestamp_of as timestamp_of  # noqa: PLC0414
+
 # A number below this is taken for seconds, any other for milliseconds. As seconds it lies in
 # the year 5138, as milliseconds in March 1973: no real message is near either of them.
 EPOCH_SECONDS_MAX = 100_000_000_000
@@ -41,15 +44,9 @@ def micros_of_option(text: str) -> int:
     return micros_of(text)
 
 
-def timestamp_of(micros: int) -> Timestamp:
-    """The same time as the API has it."""
-    seconds, fraction = divmod(micros, 1_000_000)
-    return Timestamp(seconds=seconds, nanos=fraction * 1_000)
-
-
 def text_of(timestamp: Timestamp) -> str:
     """The same time in RFC 3339, UTC: in milliseconds, or microseconds where it has them."""
-    return text_of_micros(timestamp.seconds * 1_000_000 + timestamp.nanos // 1_000)
+    return text_of_micros(microseconds(timestamp, "timestamp"))
 
 
 def text_of_micros(micros: int) -> str:

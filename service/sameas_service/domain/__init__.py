@@ -1,1 +1,1 @@
-"""The rules: pure functions over small frozen values. No clock, no I/O, no wire, no SQL."""
+"""The rules: functions of their arguments alone. No clock, no I/O, no wire, no SQL."""

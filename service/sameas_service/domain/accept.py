@@ -4,6 +4,7 @@ It depends on the message alone, never on what was accepted before, so that orde
 matter.
 """
 
+from collections.abc import Callable
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -20,7 +21,7 @@ class Call(NamedTuple):
     """A call's fields as they came, before any check. Empty text means absent.
 
     `payload` is JSON text: properties, traits or operations. `imported` says that times are
-    final. `blocked` are the ids that name nobody.
+    final. `blocked` are the ids that are refused as placeholders.
     """
 
     kind: Kind
@@ -40,7 +41,7 @@ class Call(NamedTuple):
 
 
 def accept(call: Call) -> Message:
-    """The message that a call stands for.
+    """Return the message that a call makes.
 
     Raises:
         Refused: what is wrong with it; no case is left to the store.
@@ -68,6 +69,7 @@ def accept(call: Call) -> Message:
 
 
 _Parts = tuple[str | None, str | None, str | None, str]
+_Reader = Callable[[Call, list[warnings.CallWarning]], _Parts]
 
 
 def _event(call: Call, _: list[warnings.CallWarning]) -> _Parts:
@@ -80,7 +82,7 @@ def _event(call: Call, _: list[warnings.CallWarning]) -> _Parts:
 
 @lru_cache(maxsize=1_024)
 def _check_event(event: str) -> None:
-    """Refuses a name that is too long or has a control character; cached, since names repeat."""
+    """Refuse a name that is too long or has a control character; cached, since names repeat."""
     if len(event) * 4 > EVENT_BYTES_MAX and len(event.encode()) > EVENT_BYTES_MAX:
         raise Refused(
             Reason.EVENT_TOO_LONG,
@@ -123,7 +125,7 @@ def _alias(call: Call, found: list[warnings.CallWarning]) -> _Parts:
 
 
 def _pair(call: Call, _: list[warnings.CallWarning]) -> _Parts:
-    """Merge and unlink: a user, and another user or a device; the payload is the reason."""
+    """Read a merge or unlink: a user, and another user or a device; the payload is the reason."""
     user = _required(call, "user_id")
     device = _optional(call, "anonymous_id")
     source = _optional(call, "previous_user_id")
@@ -144,19 +146,15 @@ def _pair(call: Call, _: list[warnings.CallWarning]) -> _Parts:
     return device, user, source, payload.canonical(rest)
 
 
-_BY_KIND = (
-    _event,  # no kind has the number 0
-    _identify,
-    _alias,
-    _event,
-    _event,
-    _event,
-    _event,
-    _reset,
-    _profile,
-    _pair,
-    _pair,
-)
+_READERS: dict[int, _Reader] = {
+    int(Kind.IDENTIFY): _identify,
+    int(Kind.ALIAS): _alias,
+    int(Kind.RESET): _reset,
+    int(Kind.PROFILE): _profile,
+    int(Kind.MERGE): _pair,
+    int(Kind.UNLINK): _pair,
+}
+_BY_KIND = [_READERS.get(number, _event) for number in range(max(Kind) + 1)]
 """How to read a call, by its kind's number: an enum's hash costs more than the rest."""
 
 

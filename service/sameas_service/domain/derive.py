@@ -2,7 +2,7 @@
 
 Small, slow and obviously right. It is the model that the tests hold the store against, and
 what verify, rebuild, as-of reads and previews are made of. Every derived table is a cache of
-what it gives.
+its result.
 """
 
 from collections import defaultdict
@@ -84,7 +84,7 @@ def derive(messages: Iterable[Message], rules: Rules) -> World:
 
 
 def traits_of(messages: Iterable[Message]) -> dict[str, Json]:
-    """The profile of a person, given all their messages."""
+    """Return the profile of a person, given all their messages."""
     entries = [
         profile.Entry(m.position, m.user is not None, operations_of(m))
         for m in messages

@@ -10,7 +10,7 @@ from sameas_service.domain.message import START, Position
 
 
 class Placed(NamedTuple):
-    """What of a message matters to its device's timeline."""
+    """The part of a message that matters to its device's timeline."""
 
     position: Position
     user: int | None
@@ -22,12 +22,12 @@ class Placed(NamedTuple):
         return self.user is not None and not self.is_reset
 
 
-class Row(NamedTuple):
+class SpanRow(NamedTuple):
     """A stored span, or a segment without an owner.
 
     Attributes:
         start: first position that it holds.
-        owner: surrogate of the user, or None for nobody.
+        owner: surrogate of the user, if there is one.
         claim: position of the claim that opened it; None without an owner.
     """
 
@@ -37,7 +37,7 @@ class Row(NamedTuple):
 
     @property
     def opens_segment(self) -> bool:
-        """Whether it starts a segment: at the device's start, or behind a reset."""
+        """Whether it starts a segment: at the device's start, or after a reset."""
         return self.start == START or self.start.message_id.endswith("\x01")
 
 
@@ -69,7 +69,7 @@ class Device:
 
     Attributes:
         last: position of its last message; None for a new device.
-        owner: who owns the present span; None for nobody.
+        owner: surrogate of the user who owns the present span, if there is one.
         segment: where the present segment starts.
         visit: the first of the messages without a user that end the timeline with no gap
             between them; None if the last message names a user.

@@ -1,19 +1,19 @@
 """A device's timeline, kept up to date one message at a time.
 
-`advance` takes a message that stands behind all others of its device: one look at the
-device's state, whatever the device has seen before. `place` takes one that arrives late: the
-rows around it and two claims tell what changes, and nothing else does.
+`advance` takes a message that comes after all others of its device: one look at the device's
+state is enough, whatever the device has seen before. `place` takes one that arrives late: the
+rows around it and two claims decide what changes, and nothing else does.
 """
 
 from typing import NamedTuple
 
-from sameas_service.domain.device import Cut, Device, Placed, Plan, Put, Row
+from sameas_service.domain.device import Cut, Device, Placed, Plan, Put, SpanRow
 from sameas_service.domain.message import Position, after
 
 
 def needs_ledger(device: Device, placed: Placed, session_gap: int) -> bool:
-    """Whether `advance` cannot take the message: it is late, or it needs a visit's start
-    that a late arrival left unknown.
+    """Return whether `advance` cannot take the message: it is late, or it needs a visit's
+    start that a late arrival left unknown.
     """
     if device.last is None:
         return False
@@ -28,8 +28,8 @@ def needs_ledger(device: Device, placed: Placed, session_gap: int) -> bool:
 
 
 def go_on(device: Device, position: Position, user: int | None, session_gap: int) -> bool:
-    """Does what `advance` does of a message that changes nothing but the last position and
-    the visit, as nearly all do: in order, no reset, by nobody or by the present owner.
+    """Do what `advance` does with a message that changes only the last position and the visit,
+    as nearly all do: in order, no reset, without a user or by the present owner.
 
     Returns:
         False for any other message; then nothing was done.
@@ -48,7 +48,7 @@ def go_on(device: Device, position: Position, user: int | None, session_gap: int
 
 
 def advance(device: Device, placed: Placed, session_gap: int) -> Put | None:
-    """Moves the device's state on by a message that does not need the ledger.
+    """Move the device's state on by a message that does not need the ledger.
 
     Returns:
         The row to write, if any.
@@ -99,7 +99,7 @@ def _visit(device: Device, position: Position, session_gap: int) -> None:
 
 
 def _apart(earlier: Position, later: Position) -> int:
-    """Microseconds between two messages."""
+    """Return the microseconds between two messages."""
     return later.at // 2 - earlier.at // 2
 
 
@@ -113,29 +113,31 @@ class Around(NamedTuple):
         bound: where claims of `earlier` end at the latest; None for no bound.
     """
 
-    head: Row | None
-    earlier: Row | None
-    later: Row | None
+    head: SpanRow | None
+    earlier: SpanRow | None
+    later: SpanRow | None
     bound: Position | None
 
     @property
     def owners(self) -> list[int]:
-        """Who made the runs, the earlier one first."""
+        """The users who made the runs, the earlier one first."""
         runs = (self.earlier, self.later)
         return [row.owner for row in runs if row is not None and row.owner is not None]
 
 
-def around(position: Position, before: Row | None, at: Row, behind: Row | None) -> Around:
-    """Sorts the stored rows before, at and behind a position into runs of claims.
+def around(
+    position: Position, before: SpanRow | None, at: SpanRow, after: SpanRow | None
+) -> Around:
+    """Sort the stored rows before, at and after a position into runs of claims.
 
-    A row starts at its cut, but its run starts at its claim: a position between the two
-    stands before the run.
+    A row starts at its cut, but its run starts at its claim: a position between the two is
+    before the run.
     """
-    end = behind.start if behind else None
+    end = after.start if after else None
     if at.owner is None or at.claim is None:
         return Around(at, None, None, end)
     if position > at.claim:
-        later = behind if behind and not behind.opens_segment else None
+        later = after if after and not after.opens_segment else None
         return Around(None, at, later, later.claim if later else end)
     if at.opens_segment:
         return Around(at, None, at, at.claim)
@@ -143,18 +145,22 @@ def around(position: Position, before: Row | None, at: Row, behind: Row | None) 
 
 
 def strike(
-    row: Row, before: Row | None, behind: Row | None, survivor: Position | None, wall: Position
+    row: SpanRow,
+    before: SpanRow | None,
+    after: SpanRow | None,
+    survivor: Position | None,
+    wall: Position,
 ) -> Plan:
-    """What changes where claims that opened a row do not count any more.
+    """Return what changes where claims that opened a row do not count any more.
 
     Args:
-        row: the row, of the user whose claims are struck.
+        row: the row, of the user who made the struck claims.
         before: the row before it, of whichever segment.
-        behind: the row behind it, of whichever segment.
+        after: the row after it, of whichever segment.
         survivor: the first claim of the row's run that still counts, if any.
         wall: the last claim of the row before it, where that is of the same segment.
     """
-    later = behind if behind is not None and not behind.opens_segment else None
+    later = after if after is not None and not after.opens_segment else None
     if row.opens_segment:
         return _strike_first(row, later, survivor)
     if survivor is not None:
@@ -167,8 +173,8 @@ def strike(
     return Plan((row.start, later.start), (moved,))
 
 
-def _strike_first(row: Row, later: Row | None, survivor: Position | None) -> Plan:
-    """The device's past passes to its next claimant, or to nobody."""
+def _strike_first(row: SpanRow, later: SpanRow | None, survivor: Position | None) -> Plan:
+    """Pass the device's past to its next claimant, or leave it without an owner."""
     if survivor is not None:
         return Plan((), (Put(row.start, row.owner, survivor),))
     if later is None:
@@ -182,12 +188,12 @@ def place(
     claims: tuple[Position | None, Position | None],
     session_gap: int,
 ) -> Plan:
-    """What a late message changes among the rows of its device.
+    """Return what a late message changes among the rows of its device.
 
     Args:
         placed: the message.
         where: the runs around it.
-        claims: the last claim of `where.earlier` before it and the first behind it, if any.
+        claims: the last claim of `where.earlier` before it and the first after it, if any.
         session_gap: microseconds between neighbours of one visit.
     """
     if placed.is_reset:
@@ -203,7 +209,7 @@ def _place_visit(
     claims: tuple[Position | None, Position | None],
     session_gap: int,
 ) -> Plan:
-    """A message without a user matters only as the link of a visit to the next claim."""
+    """Place a message without a user, which can only lengthen the next claim's visit."""
     later, wall = where.later, claims[0]
     if where.earlier is None or later is None or wall is None or claims[1] is not None:
         return Plan()
@@ -235,7 +241,7 @@ def _place_claim(
 
 
 def _place_first(placed: Placed, where: Around) -> Plan:
-    """A claim before all others of its segment owns from the segment's start."""
+    """Place a claim before all others of its segment: it owns from the segment's start."""
     head, later = where.head, where.later
     assert head is not None, "a segment without an earlier run is known by its head"
     first = Put(head.start, placed.user, placed.position)
@@ -244,8 +250,8 @@ def _place_first(placed: Placed, where: Around) -> Plan:
     return Plan((), (first, Put(Cut(later.claim, placed.position), later.owner, later.claim)))
 
 
-def _rewalk(placed: Placed, later: Row | None) -> Plan:
-    """A claim is a wall: the next run's visit can no longer reach across it."""
+def _rewalk(placed: Placed, later: SpanRow | None) -> Plan:
+    """Cut the next run anew: a claim is a wall that its visit can no longer reach across."""
     if later is None or later.claim is None or later.start > placed.position:
         return Plan()
     again = Put(Cut(later.claim, placed.position), later.owner, later.claim)

@@ -39,9 +39,14 @@ class Reason(StrEnum):
     OVERLOADED = auto()
     DISK_FULL = auto()
     INTERNAL = auto()
+    DEADLINE_PASSED = auto()
+    HISTORY_TOO_LARGE = auto()
+    STORE_BUSY = auto()
+    STORE_FAILED = auto()
+    KEY_UNREAD = auto()
 
 
-class Refused(Exception):  # noqa: N818  (it is an answer, not a fault)
+class Refused(Exception):
     """A call or a message was refused; nothing of it was kept.
 
     Attributes:

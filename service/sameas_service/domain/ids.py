@@ -1,4 +1,4 @@
-"""Which ids are taken, and which name nobody."""
+"""Which ids are taken, and which are refused as placeholders."""
 
 import re
 from functools import lru_cache
@@ -15,7 +15,7 @@ NAMES_OF_NOBODY = frozenset(
         "anon", "nil", "n/a", "na", "unknown", "<nil>", "-1", "[]", "{}",
     ]
 )  # fmt: skip
-"""Ids that stand for "no id" in somebody's code. `0`, `000` and `0000-...-0000` are covered
+"""Ids that mean "no id" in the code of some caller. `0`, `000` and `0000-...-0000` are covered
 by a pattern, quoted forms and white space by `is_blocked`."""
 
 _ZEROS_AND_DASHES = re.compile(r"[0-]*")
@@ -25,7 +25,7 @@ _QUOTES = ("'", '"', "`")
 
 
 def is_blocked(value: str, blocked: frozenset[str] = NAMES_OF_NOBODY) -> bool:
-    """Whether an id names nobody: blank, zeros and dashes alone, or on the list.
+    """Return whether an id is a placeholder: blank, zeros and dashes alone, or on the list.
 
     The same in single, double or back quotes counts too, as PostHog found them in traffic.
     """
@@ -37,7 +37,7 @@ def is_blocked(value: str, blocked: frozenset[str] = NAMES_OF_NOBODY) -> bool:
 
 @lru_cache(maxsize=65_536)
 def check_id(value: str, field: str, blocked: frozenset[str] = NAMES_OF_NOBODY) -> str:
-    """The id itself, if it may name a device or a user; cached, since ids repeat.
+    """Return the id itself, if it may name a device or a user; cached, since ids repeat.
 
     Raises:
         Refused: `ID_TOO_LONG`, `CONTROL_CHARACTER` or `ID_BLOCKED`, naming the field.
@@ -53,7 +53,7 @@ def check_id(value: str, field: str, blocked: frozenset[str] = NAMES_OF_NOBODY) 
 
 
 def check_name(value: str, field: str) -> str:
-    """The text itself, if it is at most 256 bytes and has no control character."""
+    """Return the text itself, if it is at most 256 bytes and has no control character."""
     if len(value) * 4 > ID_BYTES_MAX and len(value.encode()) > ID_BYTES_MAX:
         raise Refused(
             Reason.ID_TOO_LONG,
@@ -66,11 +66,11 @@ def check_name(value: str, field: str) -> str:
 
 
 def check_no_control(value: str, field: str) -> None:
-    """Refuses C0 and C1 control characters, which hide in logs and break stores."""
+    """Refuse C0 and C1 control characters, which hide in logs and break stores."""
     if not (value.isascii() and value.isprintable()) and _CONTROL.search(value):
         raise Refused(Reason.CONTROL_CHARACTER, f"{field} has a control character", field=field)
 
 
 def looks_like_email(user_id: str) -> bool:
-    """Whether a user id looks like an e-mail address, which its owner may change."""
+    """Return whether a user id looks like an e-mail address, which its owner may change."""
     return "@" in user_id and _EMAIL.fullmatch(user_id) is not None

@@ -58,10 +58,10 @@ KINDS = {
     Kind.UNLINK: KindTraits(claims=False, on_timeline=False, payload_word=None),
 }
 
-SPEAKING = frozenset(kind for kind, traits in KINDS.items() if traits.speaks)
+SPEAKING = tuple(kind for kind, traits in KINDS.items() if traits.speaks)
 """The kinds whose messages may speak of traits."""
 
-NOT_CLAIMING = frozenset(kind for kind, traits in KINDS.items() if not traits.claims)
+NOT_CLAIMING = tuple(kind for kind, traits in KINDS.items() if not traits.claims)
 """The kinds whose messages never claim a device."""
 
 EVENTS = tuple(kind for kind, traits in KINDS.items() if traits.is_event)

@@ -47,3 +47,6 @@ PAGE_SIZE_MAX = 1_000
 
 ANONYMOUS_IDS_MAX = 1_000
 """Anonymous ids that one answer lists of a person."""
+
+HISTORY_MESSAGES_MAX = 500_000
+"""Messages that one answer about the past may be derived from: some 2 GB while it is made."""

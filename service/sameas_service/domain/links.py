@@ -15,10 +15,10 @@ class Link(NamedTuple):
 
 
 def canonical_users(links: Iterable[Link]) -> dict[str, str]:
-    """Each linked user id, and the canonical one of its person.
+    """Return each linked user id, and the canonical one of its person.
 
-    Links are folded in order of position: the source's person joins the target's, whose
-    canonical user stays. Within one person nothing changes.
+    Links are folded in order of position: the source's person joins the target's, and the
+    target's canonical user stays. Within one person nothing changes.
     """
     canonical: dict[str, str] = {}
     members: dict[str, list[str]] = {}

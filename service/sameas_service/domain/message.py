@@ -1,4 +1,4 @@
-"""What the ledger holds: messages, and where each stands in order."""
+"""What the ledger holds: messages, and their order."""
 
 from typing import NamedTuple
 
@@ -8,7 +8,7 @@ from sameas_service.domain.warnings import CallWarning
 
 
 class Position(NamedTuple):
-    """Where a message stands: by event time, resets last, then by message id as bytes.
+    """A message's place in order: by event time, resets last, then by message id as bytes.
 
     `at` is twice the event time, plus one for a reset. Python compares text by code point,
     which is the order of its UTF-8 bytes.
@@ -17,20 +17,25 @@ class Position(NamedTuple):
     at: int
     message_id: str
 
+    @property
+    def event_time(self) -> int:
+        """When the message happened, in microseconds."""
+        return self.at // 2
+
 
 START = Position(-(2**62), "")
 """Before every message: where a device's first segment starts."""
 
 
 def after(position: Position) -> Position:
-    """The first position behind the given one. No id has a control character, so nothing
-    sorts between an id and the same id with U+0001 put behind it.
+    """Return the first position after the given one. No id has a control character, so
+    nothing sorts between an id and the same id followed by U+0001.
     """
     return Position(position.at, position.message_id + "\x01")
 
 
 def position_of(kind: Kind, event_time: int, message_id: str) -> Position:
-    """The position of a message."""
+    """Return the position of a message."""
     return Position(event_time * 2 + (kind is Kind.RESET), message_id)
 
 
@@ -39,9 +44,9 @@ class Message(NamedTuple):
 
     Attributes:
         kind: what it is.
-        position: where it stands; holds the message id and, doubled, the event time.
+        position: its place in order; holds the message id and, doubled, the event time.
         received_at: when the server got it.
-        device: the anonymous id on whose timeline it stands; for an alias, the device that
+        device: the anonymous id of the timeline that it is on; for an alias, the device that
             it claims; for an unlink, the device of the pair.
         user: the user id that it names; for a link, the one that stays canonical.
         source: the former user id of a link; for an unlink, the other user of the pair.
@@ -50,7 +55,7 @@ class Message(NamedTuple):
         context: canonical JSON, or empty where none was sent.
         client_time: the time as the client gave it, if it did.
         sent_at: the client's clock as it sent, if it said.
-        warnings: warnings that the message alone gives cause for.
+        warnings: those that depend on the message alone.
     """
 
     kind: Kind
@@ -92,11 +97,11 @@ class Message(NamedTuple):
         return self.payload != EMPTY and self.kind in SPEAKING
 
     def same_content(self, other: "Message") -> bool:
-        """Whether a message with the same id is a repeat and not another message.
+        """Return whether a message with the same id is a repeat and not another message.
 
         Kind, ids, client time and payload count; the context, `sent_at` and `received_at`
-        do not, since a retry may change them. An export says when a message counts, and not
-        of all whether the client said so: so an equal event time is as good.
+        do not, since a retry may change them. An export has every event time, but does not
+        say of all that the client gave it: so an equal event time is as good.
         """
         is_same_time = self.client_time == other.client_time or self.event_time == other.event_time
         return is_same_time and _content(self) == _content(other)

@@ -33,14 +33,14 @@ class Operation(NamedTuple):
 
 
 def operations_of(message: Message) -> list[Operation]:
-    """The operations of an accepted message, in the order in which they apply."""
+    """Return the operations of an accepted message, in the order in which they apply."""
     if not message.has_operations:
         return []
     return parse_operations(message.kind, message.payload)
 
 
 def parse_operations(kind: Kind, text: str) -> list[Operation]:
-    """The operations that a stored payload holds. Identify's traits are each a `set`."""
+    """Return the operations that a stored payload holds. Identify's traits are each a `set`."""
     body = payload.parse(text)
     if kind is Kind.IDENTIFY:
         return [Operation("set", trait, value) for trait, value in body.items()]
@@ -54,7 +54,7 @@ def parse_operations(kind: Kind, text: str) -> list[Operation]:
 
 @payload.cached_if_short
 def checked_operations(text: str, field: str) -> str:
-    """The canonical text of a message's operations, given as JSON text.
+    """Return the canonical text of a message's operations, given as JSON text.
 
     Raises:
         Refused: `OPERATION_INVALID`, `OPERATIONS_TOO_MANY`, or as `payload.checked_text`.
@@ -73,7 +73,7 @@ def checked_operations(text: str, field: str) -> str:
 
 
 def check_count(count: int, field: str) -> None:
-    """Refuses a message with more than 1,000 operations."""
+    """Refuse a message with more than 1,000 operations."""
     if count > OPERATIONS_MAX:
         raise Refused(
             Reason.OPERATIONS_TOO_MANY,

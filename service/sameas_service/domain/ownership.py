@@ -41,7 +41,7 @@ class Span(NamedTuple):
 
 
 class Unowned(NamedTuple):
-    """A whole segment that nobody claims, from `start` up to the next segment's."""
+    """A whole segment without a claim, from `start` up to the next segment's."""
 
     device: str
     start: Position
@@ -51,14 +51,15 @@ class DeviceFold:
     """Fold one device's messages, in order of position, into its spans.
 
     The first claim of a segment owns from the segment's start: the visitor's past is theirs. A
-    claim by another user than the present owner opens a span, cut at the start of their visit.
-    In memory is one visit, however long the device's past.
+    claim by another user than the present owner opens a span, cut at the start of their visit,
+    so that what someone does before signing in on a shared computer is theirs. A visit is
+    messages that name no user, with neighbours at most `session_gap` apart.
 
     Attributes:
         last: the last message's position; `START` before the first.
         open: the span or segment that the next message falls into. After a reset it is empty.
-        visit: the messages without a user that end the timeline, with no pause between them
-            longer than the session gap.
+        visit: where the visit starts that the last message belongs to; None if that named a
+            user or was a reset.
     """
 
     def __init__(self, device: str, session_gap: int, start: Position = START) -> None:
@@ -66,33 +67,31 @@ class DeviceFold:
         self._session_gap = session_gap
         self.last = START
         self.open: Span | Unowned = Unowned(device, start)
-        self.visit: list[Message] = []
+        self.visit: Position | None = None
 
-    def take(self, message: Message) -> Span | Unowned | None:
+    def take(
+        self, position: Position, user: str | None, *, is_reset: bool
+    ) -> Span | Unowned | None:
         """Take the next message. Return the span or segment that it ends, if it ends one."""
-        self.last = message.position
-        before = self.open
-        if message.kind is Kind.RESET:
-            self.visit.clear()
-            self.open = Unowned(before.device, after(message.position))
+        visit, before = self.visit, self.open
+        if visit is not None and position.event_time - self.last.event_time > self._session_gap:
+            visit = None
+        self.last = position
+        self.visit = None
+        if is_reset:
+            self.open = Unowned(before.device, after(position))
             return before
-        if message.user is None:
-            self._visited(message)
+        if user is None:
+            self.visit = visit or position
             return None
-        start = cut([*self.visit, message], self._session_gap)
-        self.visit.clear()
         if isinstance(before, Unowned):
-            self.open = Span(before.device, before.start, message.user, message.position)
+            self.open = Span(before.device, before.start, user, position)
             return None
-        if before.owner == message.user:
+        if before.owner == user:
             return None
-        self.open = Span(before.device, start, message.user, message.position)
+        start = visit if visit is not None and self._session_gap > 0 else position
+        self.open = Span(before.device, start, user, position)
         return before
-
-    def _visited(self, message: Message) -> None:
-        if self.visit and message.event_time - self.visit[-1].event_time > self._session_gap:
-            self.visit.clear()
-        self.visit.append(message)
 
 
 def segments(device: str, messages: Sequence[Message]) -> list[Segment]:
@@ -110,7 +109,7 @@ def segments(device: str, messages: Sequence[Message]) -> list[Segment]:
 
 
 def spans(segment: Segment, session_gap: int) -> list[Span]:
-    """Return the spans of a segment that somebody owns; none where nobody claims it."""
+    """Return the spans of a segment that have an owner; none where it has no claim."""
     found = spans_of(segment.device, segment.messages, session_gap, segment.start)
     return [span for span in found if isinstance(span, Span)]
 
@@ -120,24 +119,12 @@ def spans_of(
 ) -> list[Span | Unowned]:
     """Return a device's spans and unowned segments, in order, given its messages in order."""
     fold = DeviceFold(device, session_gap, start)
-    ended = [span for message in messages if (span := fold.take(message)) is not None]
+    ended = [
+        span
+        for m in messages
+        if (span := fold.take(m.position, m.user, is_reset=m.kind is Kind.RESET)) is not None
+    ]
     return [*ended, fold.open]
-
-
-def cut(messages: Sequence[Message], session_gap: int) -> Position:
-    """Return where the visit starts in which the last of the messages, a claim, was made.
-
-    Walk back over messages that name no user while neighbours are at most `session_gap` apart,
-    so that what someone does before signing in on a shared computer is theirs.
-    """
-    first = len(messages) - 1
-    while session_gap > 0 and first > 0:
-        before = messages[first - 1]
-        gap = messages[first].event_time - before.event_time
-        if before.user is not None or gap > session_gap:
-            break
-        first -= 1
-    return messages[first].position
 
 
 AnySpan = TypeVar("AnySpan", Span, Span | Unowned)

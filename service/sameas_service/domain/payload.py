@@ -1,4 +1,4 @@
-"""JSON objects that ride along: checked, and brought to one canonical text.
+"""JSON objects that messages carry: checked, and brought to one canonical text.
 
 Two texts are the same content exactly if their canonical texts are equal: keys sorted, no
 white space, and numbers as RFC 8785 has them (1.0 is 1, -0 is 0; a text is not a number and
@@ -31,18 +31,18 @@ CACHED_CHARACTERS_MAX = 512
 
 
 def canonical(value: Json) -> str:
-    """The canonical text of a normalised value."""
+    """Return the canonical text of a normalised value."""
     return orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
 
 
 def parse(text: str) -> Json:
-    """The value of a canonical text."""
+    """Return the value of a canonical text."""
     return orjson.loads(text)
 
 
 def cached_if_short(check: Callable[[str, str], str]) -> Callable[[str, str], str]:
-    """The same check of a text for a field, cached for short texts: a service sends the same
-    context, many equal properties, and adds one to the same count again and again.
+    """Return the same check of a text for a field, cached for short texts: a service sends the
+    same context, many equal properties, and adds one to the same count again and again.
     """
     cached = lru_cache(maxsize=8_192)(check)
 
@@ -55,7 +55,7 @@ def cached_if_short(check: Callable[[str, str], str]) -> Callable[[str, str], st
 
 @cached_if_short
 def checked_text(text: str, field: str) -> str:
-    """The canonical text of an object given as JSON text; `{}` for an empty text.
+    """Return the canonical text of an object given as JSON text; `{}` for an empty text.
 
     Raises:
         Refused: `JSON_INVALID`, `PAYLOAD_TOO_LARGE`, `PAYLOAD_TOO_DEEP`,
@@ -65,7 +65,7 @@ def checked_text(text: str, field: str) -> str:
 
 
 def checked_object(value: Json, field: str) -> str:
-    """The canonical text of an object given as a value."""
+    """Return the canonical text of an object given as a value."""
     if type(value) is not dict:
         raise Refused(Reason.JSON_INVALID, f"{field} must be a JSON object", field=field)
     text = canonical(normalised(value, field))
@@ -75,7 +75,7 @@ def checked_object(value: Json, field: str) -> str:
 
 
 def load(text: str, field: str) -> Json:
-    """The value of a JSON text from outside."""
+    """Return the value of a JSON text from outside."""
     if len(text) > PAYLOAD_TEXT_BYTES_MAX:
         raise too_large(field)
     try:
@@ -85,7 +85,7 @@ def load(text: str, field: str) -> Json:
 
 
 def normalised(value: Json, field: str, depth: int = 1) -> Json:
-    """The value with each number in its one form, checked for depth and range.
+    """Return the value with each number in its one form, checked for depth and range.
 
     Containers are changed in place: the caller owns what it parsed.
     """
@@ -99,7 +99,7 @@ def normalised(value: Json, field: str, depth: int = 1) -> Json:
     elif kind is float:
         return _number(value, field)
     elif kind is int and not -INTEGER_MAX <= value <= INTEGER_MAX:
-        raise _integertoo_large(field)
+        raise _integer_too_large(field)
     return value
 
 
@@ -112,12 +112,12 @@ def _number(value: float, field: str) -> int | float:
     if not value.is_integer():
         return value
     if abs(value) > INTEGER_MAX:
-        raise _integertoo_large(field)
+        raise _integer_too_large(field)
     return int(value)
 
 
 def _not_json(text: str, field: str) -> Refused:
-    """Says what is wrong with a text that orjson refused."""
+    """Return what is wrong with a text that orjson refused."""
     infinite = False
 
     def note(number: str) -> None:
@@ -140,7 +140,7 @@ def _not_json(text: str, field: str) -> Refused:
 
 
 def too_large(field: str) -> Refused:
-    """The refusal of more than 32 KiB."""
+    """Return the refusal of more than 32 KiB."""
     return Refused(
         Reason.PAYLOAD_TOO_LARGE,
         f"{field} has more than {PAYLOAD_BYTES_MAX} bytes as JSON",
@@ -150,7 +150,7 @@ def too_large(field: str) -> Refused:
 
 
 def too_deep(field: str) -> Refused:
-    """The refusal of more than 16 levels."""
+    """Return the refusal of more than 16 levels."""
     return Refused(
         Reason.PAYLOAD_TOO_DEEP,
         f"{field} is nested deeper than {PAYLOAD_DEPTH_MAX}",
@@ -159,7 +159,7 @@ def too_deep(field: str) -> Refused:
     )
 
 
-def _integertoo_large(field: str) -> Refused:
+def _integer_too_large(field: str) -> Refused:
     return Refused(
         Reason.INTEGER_TOO_LARGE,
         f"{field} has a whole number beyond 2^53, which readers of JSON round",

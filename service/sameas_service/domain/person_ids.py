@@ -18,12 +18,12 @@ _SEPARATOR = "\x1f"
 
 
 def of_user(workspace: str, canonical_user: str) -> str:
-    """The person id of a canonical user."""
+    """Return the person id of a canonical user."""
     return _uuid5(_namespace(workspace), f"u{_SEPARATOR}{canonical_user}")
 
 
 def of_segment(workspace: str, device: str, start: Position) -> str:
-    """The person id of a segment that nobody owns, by where it starts."""
+    """Return the person id of a segment without an owner, by where it starts."""
     name = f"a{_SEPARATOR}{device}"
     if start != START:
         name += _SEPARATOR + start.message_id[:-1]
@@ -37,7 +37,7 @@ def _namespace(workspace: str) -> bytes:
 
 @lru_cache(maxsize=8_192)
 def _uuid5(namespace: bytes, name: str) -> str:
-    """`str(uuid.uuid5(...))`, three times as fast: it is made for each anonymous message."""
+    """Return `str(uuid.uuid5(...))`, three times as fast: it is made for each anonymous message."""
     digest = hashlib.sha1(namespace + name.encode(), usedforsecurity=False).digest()
     value = int.from_bytes(digest[:16], "big")
     value = value & ~(0xF000 << 64) | (5 << 76)

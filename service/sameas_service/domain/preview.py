@@ -9,7 +9,7 @@ from sameas_service.domain.receipt import Receipt
 
 
 class Moved(NamedTuple):
-    """So many messages go from one person to another; an empty id stands for nobody."""
+    """How many messages go from one person to another; an id is empty for no person."""
 
     former: str
     person_id: str
@@ -17,7 +17,7 @@ class Moved(NamedTuple):
 
 
 class TraitChange(NamedTuple):
-    """A trait of a person gets another value. Values are in tuples: an empty one for none."""
+    """A trait of a person that gets another value. Values are in tuples: an empty one for none."""
 
     person_id: str
     trait: str

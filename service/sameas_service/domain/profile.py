@@ -1,8 +1,8 @@
 """The profile: one fold, in order of position, over the operations of a person's messages.
 
 `fold` is the rule. `absorb` is its incremental twin for one operation that arrives: it
-gives what the fold would give with that operation among the others, or says that it cannot
-tell without them.
+returns what the fold would return with that operation among the others, or None where it
+would need them.
 """
 
 from collections.abc import Iterable, Sequence
@@ -26,7 +26,7 @@ class _Missing:
 MISSING = _Missing()
 
 SETTERS = frozenset(["set", "set_once", "unset"])
-"""Skipped where a visitor without a user id says them of a trait that the user has set."""
+"""Skipped in a message without a user id, where the user has set the trait."""
 
 ASSIGNS = frozenset(["set", "unset"])
 """What a trait was before does not matter to these."""
@@ -53,7 +53,7 @@ class Trait(NamedTuple):
 
 
 class Entry(NamedTuple):
-    """One message's operations: where it stands, and whether it names a user."""
+    """One message's operations, its position, and whether it names a user."""
 
     position: Position
     named: bool
@@ -75,7 +75,7 @@ class Folded(NamedTuple):
 
 
 def fold(entries: Iterable[Entry]) -> Folded:
-    """A person's traits from all their messages' operations, in any order given."""
+    """Fold the operations of all messages of a person, given in any order, into traits."""
     ordered = sorted(entries)
     named = {
         operation.trait
@@ -104,7 +104,7 @@ def _fold_one(folded: Folded, position: Position, operation: Operation, *, named
 def apply(
     trait: Trait | None, position: Position, operation: Operation, *, named: bool
 ) -> tuple[Trait, bool]:
-    """The trait after an operation behind all others, and whether the operation fitted."""
+    """Apply an operation that comes after all others. Return the trait, and whether it fitted."""
     before = MISSING if trait is None else trait.value
     result = _result(operation, before)
     fits = result is not None
@@ -119,7 +119,7 @@ def apply(
 def absorb(
     trait: Trait | None, position: Position, operation: Operation, *, named: bool
 ) -> tuple[Trait | None, bool] | None:
-    """What `fold` makes of the trait with one more operation, wherever that stands.
+    """Return what `fold` makes of the trait with one more operation, at whatever position.
 
     Returns:
         The trait and whether the operation fitted, or None where only a fold over all
@@ -143,7 +143,7 @@ def absorb(
 
 
 def values(traits: dict[str, Trait]) -> dict[str, Json]:
-    """What a reader sees: each trait that has a value, sums rounded once."""
+    """Return what a reader sees: each trait that has a value, sums rounded once."""
     return {
         name: rounded(trait.value)
         for name, trait in sorted(traits.items())
@@ -152,7 +152,7 @@ def values(traits: dict[str, Trait]) -> dict[str, Json]:
 
 
 def rounded(value: Any) -> Json:
-    """A value as JSON. A sum is rounded to the nearest double, here and nowhere else."""
+    """Return a value as JSON. A sum is rounded to the nearest double, here and nowhere else."""
     if type(value) is int and abs(value) <= INTEGER_MAX:
         return value
     if type(value) is int or type(value) is Fraction:
@@ -181,7 +181,7 @@ def _incremented(value: Any, by: Any) -> Any:
 
 
 def _result(operation: Operation, before: Any) -> tuple[Any] | None:
-    """The new value in a tuple, or None where the operation does not fit the old one."""
+    """Return the new value in a tuple, or None where the operation does not fit the old one."""
     match operation.action:
         case "set":
             return (operation.operand,)

@@ -1,4 +1,4 @@
-"""What the service answers of an accepted message."""
+"""What the service answers about an accepted message."""
 
 from enum import IntEnum
 from typing import NamedTuple

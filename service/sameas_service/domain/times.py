@@ -1,4 +1,4 @@
-"""When something happened, by whose clock. All times are microseconds since 1970, UTC."""
+"""When something happened, and by which clock. All times are microseconds since 1970, UTC."""
 
 from sameas_service.domain.errors import Reason, Refused
 
@@ -8,14 +8,19 @@ CLOCK_TOLERANCE = 60 * SECOND
 are the network's, and correcting by them would let calls change places."""
 
 EARLIEST = 946_684_800 * SECOND
-"""2000-01-01T00:00:00Z. Before it no product analytics happened; it is a clock at zero."""
+"""2000-01-01T00:00:00Z. There was no product analytics before: that is a clock at zero."""
 
 LATEST = 253_402_300_800 * SECOND
 """The year 10000, where protobuf's Timestamp ends."""
 
 
+def microseconds_of(seconds: float) -> int:
+    """Return seconds in microseconds, rounded: the one rounding of a session gap."""
+    return round(seconds * SECOND)
+
+
 def event_time(client_time: int | None, sent_at: int | None, received_at: int) -> tuple[int, bool]:
-    """When a live message happened, and whether the time was ahead and therefore cut off.
+    """Return when a live message happened, and whether its time was ahead and so replaced.
 
     Raises:
         Refused: `TIMESTAMP_INVALID` if it is before 2000 even after correction.
@@ -31,12 +36,12 @@ def event_time(client_time: int | None, sent_at: int | None, received_at: int) -
 
 
 def final_time(client_time: int | None, received_at: int) -> int:
-    """When an imported message happened: what it says, as it stands."""
+    """Return when an imported message happened: what it says, unchanged."""
     return check_time(received_at if client_time is None else client_time)
 
 
 def check_time(time: int, field: str = "timestamp") -> int:
-    """The time itself, if it lies between the years 2000 and 10000."""
+    """Return the time itself, if it lies between the years 2000 and 10000."""
     if not EARLIEST <= time < LATEST:
         raise Refused(
             Reason.TIMESTAMP_INVALID,

@@ -10,7 +10,7 @@ from sameas_service.domain.message import Message
 
 
 def in_force(messages: Iterable[Message]) -> list[Message]:
-    """The messages as they count after all unlinks: struck claims without their device,
+    """Return the messages as they count after all unlinks: struck claims without their device,
     struck links and the unlinks themselves not at all.
     """
     known = list(messages)
@@ -26,7 +26,7 @@ Pair = tuple[str, str, str]
 
 
 def pair_of(message: Message) -> Pair | None:
-    """What a claim, link or unlink is about: a device and a user, or two users."""
+    """Return what a claim, link or unlink is about: a device and a user, or two users."""
     if message.user is None:
         return None
     if message.source is not None:
@@ -35,13 +35,13 @@ def pair_of(message: Message) -> Pair | None:
 
 
 def users_pair(first: str, second: str) -> Pair:
-    """The pair of two users, whichever of them a link or unlink names first."""
+    """Return the pair of two users, whichever of them a link or unlink names first."""
     low, high = sorted((first, second))
     return ("users", low, high)
 
 
 def strikes(messages: Iterable[Message]) -> dict[Pair, int]:
-    """Up to which event time the claims and links of each unlinked pair are struck."""
+    """Return up to which event time the claims and links of each unlinked pair are struck."""
     result: dict[Pair, int] = {}
     for message in messages:
         pair = pair_of(message)
@@ -51,6 +51,6 @@ def strikes(messages: Iterable[Message]) -> dict[Pair, int]:
 
 
 def is_struck(message: Message, struck: Mapping[Pair, int]) -> bool:
-    """Whether a claim or link is dated up to an unlink of its pair."""
+    """Return whether a claim or link is dated up to an unlink of its pair."""
     pair = pair_of(message)
     return pair is not None and pair in struck and message.event_time <= struck[pair]

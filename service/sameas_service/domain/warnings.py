@@ -1,4 +1,4 @@
-"""Warnings: what a developer should know of an accepted message."""
+"""Warnings: what a developer should know about an accepted message."""
 
 from datetime import UTC, datetime, timedelta
 from enum import IntEnum
@@ -30,7 +30,7 @@ class CallWarning(NamedTuple):
 
 
 def device_switched(anonymous_id: str, former: str, user: str) -> CallWarning:
-    """The device was another user's until now."""
+    """Warn that the device was another user's until now."""
     return CallWarning(
         WarningReason.DEVICE_SWITCHED,
         f"the device belonged to user {former!r} until now and is {user!r}'s from here; "
@@ -40,7 +40,7 @@ def device_switched(anonymous_id: str, former: str, user: str) -> CallWarning:
 
 
 def alias_repeated(user: str, source: str, first: str) -> CallWarning:
-    """The user was aliased before, from another source."""
+    """Warn that the user was aliased before, from another source."""
     return CallWarning(
         WarningReason.ALIAS_REPEATED,
         f"user {user!r} was aliased before, from {first!r}; Alias is for sign-up, use "
@@ -50,7 +50,7 @@ def alias_repeated(user: str, source: str, first: str) -> CallWarning:
 
 
 def alias_to_itself(user: str) -> CallWarning:
-    """Source and user of the alias are one id."""
+    """Warn that source and user of the alias are one id."""
     return CallWarning(
         WarningReason.ALIAS_TO_ITSELF,
         f"source and user are both {user!r}, so the alias changes nothing",
@@ -59,7 +59,7 @@ def alias_to_itself(user: str) -> CallWarning:
 
 
 def user_id_is_email(user: str) -> CallWarning:
-    """The user id looks like an e-mail address."""
+    """Warn that the user id looks like an e-mail address."""
     return CallWarning(
         WarningReason.USER_ID_IS_EMAIL,
         "the user id looks like an e-mail address, which can change; send a database id, "
@@ -69,7 +69,7 @@ def user_id_is_email(user: str) -> CallWarning:
 
 
 def clock_ahead(client_time: int, event_time: int) -> CallWarning:
-    """The client's time was in the future."""
+    """Warn that the client's time was in the future."""
     return CallWarning(
         WarningReason.CLOCK_AHEAD,
         "the timestamp is more than a minute ahead of the server's clock, so the time of "
@@ -79,7 +79,7 @@ def clock_ahead(client_time: int, event_time: int) -> CallWarning:
 
 
 def operation_skipped(action: str, trait: str) -> CallWarning:
-    """An operation did not fit the value that it met."""
+    """Warn that an operation did not fit the value that it met."""
     return CallWarning(
         WarningReason.OPERATION_SKIPPED,
         f"{action} of trait {trait!r} does not fit its value and was skipped",
@@ -88,7 +88,7 @@ def operation_skipped(action: str, trait: str) -> CallWarning:
 
 
 def traits_many(count: int) -> CallWarning:
-    """The person has very many traits."""
+    """Warn that the person has very many traits."""
     return CallWarning(
         WarningReason.TRAITS_MANY,
         f"the person has {count} traits, more than {TRAITS_MANY}",

@@ -11,7 +11,10 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from sameas.v1 import identity_service_pb2, person_service_pb2
+from sameas_service.resolver.facts import Workspace
+from sameas_service.resolver.resolver import Resolver
 from sameas_service.server.config import Config
+from sameas_service.server.listening import CannotListen, refusal_to_listen
 from sameas_service.server.options import OPTIONS
 from sameas_service.servicer.handlers import add_service
 from sameas_service.servicer.identity import IdentityServicer
@@ -51,15 +54,15 @@ class App:
         loop = asyncio.get_running_loop()
         for name in ("", *SERVICES):
             await self._health.set(name, _NOT_SERVING)
-        self._store = SqliteStore(
-            self._config.data,
-            self._config.rules,
-            on_failure=partial(loop.call_soon_threadsafe, self.failed.set),
-        )
+        store = SqliteStore(self._config.data)
+        rules = self._config.rules
+        workspace = store.workspace(rules.workspace, rules.session_gap)
+        failed = partial(loop.call_soon_threadsafe, self.failed.set)
+        self._resolver = Resolver(store, on_failure=failed)
         try:
-            await self._listen()
+            await self._listen(workspace)
         except BaseException:
-            await self._store.close()
+            await self._resolver.close()
             raise
         return self
 
@@ -71,24 +74,38 @@ class App:
     ) -> None:
         """Reports NOT_SERVING, lets calls under way end, then closes the store."""
         await self._health.enter_graceful_shutdown()
-        self._persons.stop()
+        self._resolver.stop_following()
         drain = self._config.drain_seconds
         await self._server.stop(min(drain, DRAIN_FAILED_SECONDS) if self.failed.is_set() else drain)
-        await self._store.close()
+        await self._resolver.close()
 
-    async def _listen(self) -> None:
-        self._persons = PersonServicer(self._store)
+    async def _listen(self, workspace: Workspace) -> None:
         servicers = (
-            (IDENTITY, IdentityServicer(self._store, self._config.blocked)),
-            (PERSON, self._persons),
+            (IDENTITY, IdentityServicer(self._resolver, self._config.blocked)),
+            (PERSON, PersonServicer(self._resolver)),
         )
         for service, servicer in servicers:
-            add_service(self._server, service, servicer)
+            add_service(self._server, service, servicer, workspace)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         names = (*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, self._server)
-        self.port = self._server.add_insecure_port(f"{self._config.host}:{self._config.port}")
+        self.port = self._bound_port()
         await self._server.start()
-        if await self._store.ready():
+        if await self._resolver.ready():
             for name in ("", *SERVICES):
                 await self._health.set(name, _SERVING)
+
+    def _bound_port(self) -> int:
+        """Bind the port. Return its number.
+
+        Raises:
+            CannotListen: naming what is in the way.
+        """
+        host, port = self._config.host, self._config.port
+        try:
+            return self._server.add_insecure_port(f"{host}:{port}")
+        except RuntimeError as error:
+            reason = refusal_to_listen(host, port)
+            if reason is None:
+                raise
+            raise CannotListen(f"cannot listen on {host}:{port}; {reason}") from error

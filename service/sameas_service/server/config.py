@@ -7,11 +7,10 @@ from typing import Any
 
 from sameas_service.domain.derive import Rules
 from sameas_service.domain.ids import NAMES_OF_NOBODY
+from sameas_service.domain.times import microseconds_of
+from sameas_service.server.defaults import HOST_DEFAULT, PORT_DEFAULT, SECONDS_MAX
 
 PREFIX = "SAMEAS_"
-
-SECONDS_MAX = 365 * 86_400
-"""A year: no visit and no call lasts longer."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,10 +20,10 @@ class Config:
     data: Path = Path("data")
     """Directory of the database; made where it is missing."""
 
-    host: str = "127.0.0.1"
+    host: str = HOST_DEFAULT
     """Address to listen on."""
 
-    port: int = 50051
+    port: int = PORT_DEFAULT
     """Port to listen on; 0 takes a free one."""
 
     session_gap_seconds: float = 1800.0
@@ -59,7 +58,7 @@ class Config:
     @property
     def rules(self) -> Rules:
         """The rules of the one workspace."""
-        return Rules(session_gap=int(self.session_gap_seconds * 1_000_000))
+        return Rules(session_gap=microseconds_of(self.session_gap_seconds))
 
     @property
     def blocked(self) -> frozenset[str]:

@@ -5,15 +5,15 @@ import gc
 import logging
 import os
 import signal
-import sqlite3
 import sys
 from typing import NoReturn
 
+from sameas_service.resolver.failures import StoreError, StoreUnusable
 from sameas_service.server.app import App
 from sameas_service.server.config import Config
-from sameas_service.store.sqlite import engine, failpoints
-from sameas_service.store.sqlite.lock import DirectoryBusyError
-from sameas_service.store.sqlite.marker import RebuildUnfinishedError
+from sameas_service.server.listening import CannotListen
+from sameas_service.store import failpoints
+from sameas_service.store.sqlite import wal_reset_bug
 
 log = logging.getLogger(__name__)
 
@@ -40,16 +40,10 @@ def serve(config: Config) -> None:
     try:
         failpoints.set_up(os.environ)
         asyncio.run(_serve(config))
-    except (sqlite3.DatabaseError, OSError) as error:
-        _end(f"the database in {config.data} cannot be opened: {error}")
-    except (DirectoryBusyError, RebuildUnfinishedError, failpoints.UnreadableError) as error:
+    except (CannotListen, StoreUnusable, failpoints.UnreadableError) as error:
         raise SystemExit(f"sameas: {error}") from error
-    except RuntimeError as error:
-        if "bind" not in str(error):
-            raise
-        raise SystemExit(
-            f"sameas: cannot listen on {config.host}:{config.port}; is another server there?"
-        ) from error
+    except (StoreError, OSError) as error:
+        _end(f"the database in {config.data} cannot be opened: {error}")
 
 
 async def _serve(config: Config) -> None:
@@ -63,7 +57,7 @@ async def _serve(config: Config) -> None:
             config.host,
             app.port,
             config.data,
-            engine.described(),
+            wal_reset_bug.described(),
         )
         gc.freeze()  # what is there now stays: modules, stubs, the server
         stopped = asyncio.create_task(stop.wait())

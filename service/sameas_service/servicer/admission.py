@@ -16,8 +16,8 @@ from google.protobuf import any_pb2
 from google.protobuf.duration_pb2 import Duration
 from google.rpc import error_details_pb2, status_pb2
 
-from sameas_service.domain.errors import Reason, Refused
-from sameas_service.resolver.waiting import WRITER, QueueFull, expired
+from sameas_service.domain.errors import Refused
+from sameas_service.resolver.deadline import WRITER, QueueFull, passed
 from sameas_service.servicer.refusals import DETAILS, details_of
 
 CALLS_MAX = 1_024
@@ -85,20 +85,16 @@ def end_of(seconds: float | None) -> float:
     if seconds is None:
         return math.inf
     if seconds <= 0:
-        raise expired()
+        raise passed()
     return time.monotonic() + seconds
 
 
 def trailers_of(refused: Refused) -> Trailers:
-    """What goes with the status: the details, and when to come again, or that there is no use."""
+    """Return what goes with the status: the details, and when to come again."""
     if isinstance(refused, QueueFull):
         first, last = (int(seconds * 1e3) for seconds in PUSHBACK_SECONDS)
         return _pushed_back(refused.queue, random.randrange(first, last, _STEP_MILLISECONDS))  # noqa: S311
-    details = (DETAILS, details_of(refused))
-    if refused.reason is Reason.OVERLOADED:
-        # The call is too much in itself, or too late: gRPC would try it again, in vain.
-        return ((PUSHBACK, "-1"), details)
-    return (details,)
+    return ((DETAILS, details_of(refused)),)
 
 
 @cache

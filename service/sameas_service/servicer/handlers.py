@@ -5,7 +5,6 @@ and the exception's text. Here the first is INVALID_ARGUMENT, and the second INT
 reference to the log and nothing else.
 """
 
-import asyncio
 import logging
 import uuid
 from collections.abc import Awaitable, Callable
@@ -19,13 +18,21 @@ from google.protobuf.message_factory import GetMessageClass
 
 from sameas_service.domain.errors import Reason, Refused
 from sameas_service.domain.limits import BATCH_BYTES_MAX, BATCH_MESSAGES_MAX
-from sameas_service.resolver.waiting import QueueFull, patient, until
+from sameas_service.resolver.deadline import Deadline, QueueFull
+from sameas_service.resolver.facts import Workspace
 from sameas_service.servicer.admission import Admission, end_of, trailers_of
 from sameas_service.servicer.refusals import code_of
 
 log = logging.getLogger(__name__)
 
 Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class Caller(NamedTuple):
+    """Who calls: the workspace, and how long the caller waits."""
+
+    workspace: Workspace
+    deadline: Deadline
 
 
 class Unread(NamedTuple):
@@ -60,11 +67,13 @@ OWN_QUEUE = frozenset({"GetPerson", "BatchGetPersons"})
 does not shed them. Each costs every call a microsecond or two, so it is not all methods."""
 
 
-def add_service(server: grpc.aio.Server, service: ServiceDescriptor, servicer: object) -> None:
-    """Serves all methods of a service; the servicer has one method each, by name."""
+def add_service(
+    server: grpc.aio.Server, service: ServiceDescriptor, servicer: object, workspace: Workspace
+) -> None:
+    """Serve all methods of a service; the servicer has one method each, by name."""
     admission = Admission()
     methods = {
-        method.name: _method(method, getattr(servicer, method.name), admission)
+        method.name: _method(method, getattr(servicer, method.name), admission, workspace)
         for method in service.methods
     }
     generic = grpc.method_handlers_generic_handler(service.full_name, methods)
@@ -74,15 +83,22 @@ def add_service(server: grpc.aio.Server, service: ServiceDescriptor, servicer: o
     )
 
 
-def _method(method: MethodDescriptor, behaviour: Callable[..., Any], admission: Admission) -> Any:
+def _method(
+    method: MethodDescriptor,
+    behaviour: Callable[..., Any],
+    admission: Admission,
+    workspace: Workspace,
+) -> Any:
     read = _reader(GetMessageClass(method.input_type))
     write = GetMessageClass(method.output_type).SerializeToString
     if method.client_streaming:
-        return grpc.stream_stream_rpc_method_handler(_guarded_stream(behaviour), read, write)
+        guarded = _guarded_stream(behaviour, workspace)
+        return grpc.stream_stream_rpc_method_handler(guarded, read, write)
     if method.server_streaming:
-        return grpc.unary_stream_rpc_method_handler(_guarded_stream(behaviour), read, write)
+        guarded = _guarded_stream(behaviour, workspace)
+        return grpc.unary_stream_rpc_method_handler(guarded, read, write)
     return grpc.unary_unary_rpc_method_handler(
-        _guarded(behaviour, admission), _admitting(read, admission), write
+        _guarded(behaviour, admission, workspace), _admitting(read, admission), write
     )
 
 
@@ -115,7 +131,7 @@ def _reader(cls: type[Message]) -> Callable[[bytes], Message | Unread]:
 
 
 def _guarded(
-    behaviour: Callable[[Any, Context], Awaitable[Any]], admission: Admission
+    behaviour: Callable[[Any, Caller], Awaitable[Any]], admission: Admission, workspace: Workspace
 ) -> Callable[[_Received, Context], Awaitable[Any]]:
     async def answer(received: _Received, context: Context) -> Any:
         request, size = received
@@ -123,8 +139,9 @@ def _guarded(
         try:
             if type(request) is Unread:
                 raise request.refused
-            until.set(end_of(context.time_remaining()))
-            return await behaviour(request, context)
+            _refuse_key(context)
+            deadline = Deadline(end_of(context.time_remaining()))
+            return await behaviour(request, Caller(workspace, deadline))
         except Exception as error:  # noqa: BLE001  (every fault becomes a status, here)
             admission.learn(error)
             await abort(context, error)
@@ -134,15 +151,28 @@ def _guarded(
     return answer
 
 
-def _guarded_stream(behaviour: Callable[[Any, Context], Any]) -> Callable[..., Any]:
+def _refuse_key(context: Context) -> None:
+    """Refuse a call that brings a key: whoever sends one may think that it protects something."""
+    for name, _ in context.invocation_metadata() or ():
+        if name == "authorization":
+            raise Refused(
+                Reason.KEY_UNREAD,
+                "this server reads no keys: leave out key= (the authorization header), and let "
+                "nobody reach its port who may not read and write everything",
+            )
+
+
+def _guarded_stream(
+    behaviour: Callable[[Any, Caller], Any], workspace: Workspace
+) -> Callable[..., Any]:
     async def answer(requests: Any, context: Context) -> Any:
         try:
             if type(requests) is Unread:
                 raise requests.refused
-            until.set(end_of(context.time_remaining()))
-            patient.set(True)
-            # Closed with the call, so that what the behaviour holds on to is let go at once.
-            async with aclosing(behaviour(requests, context)) as responses:
+            _refuse_key(context)
+            deadline = Deadline(end_of(context.time_remaining()), is_bulk=True)
+            # Closed with the call, so that what the behaviour holds on to is freed at once.
+            async with aclosing(behaviour(requests, Caller(workspace, deadline))) as responses:
                 async for response in responses:
                     yield response
         except Exception as error:  # noqa: BLE001  (every fault becomes a status, here)
@@ -152,9 +182,7 @@ def _guarded_stream(behaviour: Callable[[Any, Context], Any]) -> Callable[..., A
 
 
 async def abort(context: Context, error: Exception) -> NoReturn:
-    """Ends a call with the status that an exception stands for."""
-    if isinstance(error, grpc.aio.AbortError | asyncio.CancelledError):
-        raise error
+    """End a call with the status that an exception stands for."""
     refused = error if isinstance(error, Refused) else _fault(error)
     await context.abort(code_of(refused.reason), refused.sentence, trailers_of(refused))
     raise AssertionError("abort returned")

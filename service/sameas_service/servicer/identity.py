@@ -12,14 +12,14 @@ from sameas_service.domain import ids
 from sameas_service.domain.errors import Refused
 from sameas_service.domain.limits import BATCH_MESSAGES_MAX
 from sameas_service.domain.message import Message
-from sameas_service.domain.preview import Preview
-from sameas_service.domain.receipt import Outcome, Receipt
-from sameas_service.resolver.ports import PersonKey, Store
-from sameas_service.servicer.calls import Receiving, item_message, message_of, microseconds
-from sameas_service.servicer.changed import preview_of
-from sameas_service.servicer.explained import explanation_of
-from sameas_service.servicer.handlers import TOO_LARGE, Context, Unread
+from sameas_service.domain.receipt import Receipt
+from sameas_service.resolver.resolver import Resolver
+from sameas_service.servicer.changes import preview_of
+from sameas_service.servicer.explanations import explanation_of
+from sameas_service.servicer.handlers import TOO_LARGE, Caller, Unread
 from sameas_service.servicer.refusals import item_error
+from sameas_service.servicer.requests import Receiving, item_message, message_of
+from sameas_service.servicer.timestamps import microseconds
 
 STREAM_BATCHES_MAX = 8
 """Batches of one stream that wait for the disk; then the server stops reading."""
@@ -46,82 +46,68 @@ class IdentityServicer:
 
     def __init__(
         self,
-        store: Store,
+        resolver: Resolver,
         blocked: frozenset[str] = ids.NAMES_OF_NOBODY,
         clock: Callable[[], int] = time.time_ns,
     ) -> None:
         """The clock gives nanoseconds since 1970."""
-        self._store = store
+        self._resolver = resolver
         self._blocked = blocked
         self._clock = clock
 
-    async def Identify(self, request: v1.IdentifyRequest, _: Context) -> v1.IdentifyResponse:  # noqa: N802
+    async def Identify(self, request: v1.IdentifyRequest, caller: Caller) -> v1.IdentifyResponse:  # noqa: N802
         """See the protos."""
-        return await self._answer(request, v1.IdentifyResponse())
+        return await self._answer(request, caller, v1.IdentifyResponse())
 
-    async def Alias(self, request: v1.AliasRequest, _: Context) -> v1.AliasResponse:  # noqa: N802
+    async def Alias(self, request: v1.AliasRequest, caller: Caller) -> v1.AliasResponse:  # noqa: N802
         """See the protos."""
-        return await self._answer(request, v1.AliasResponse())
+        return await self._answer(request, caller, v1.AliasResponse())
 
-    async def Track(self, request: v1.TrackRequest, _: Context) -> v1.TrackResponse:  # noqa: N802
+    async def Track(self, request: v1.TrackRequest, caller: Caller) -> v1.TrackResponse:  # noqa: N802
         """See the protos."""
-        return await self._answer(request, v1.TrackResponse())
+        return await self._answer(request, caller, v1.TrackResponse())
 
-    async def Reset(self, request: v1.ResetRequest, _: Context) -> v1.ResetResponse:  # noqa: N802
+    async def Reset(self, request: v1.ResetRequest, caller: Caller) -> v1.ResetResponse:  # noqa: N802
         """See the protos."""
-        return await self._answer(request, v1.ResetResponse())
+        return await self._answer(request, caller, v1.ResetResponse())
 
     async def UpdateProfile(  # noqa: N802
-        self, request: v1.UpdateProfileRequest, _: Context
+        self, request: v1.UpdateProfileRequest, caller: Caller
     ) -> v1.UpdateProfileResponse:
         """See the protos."""
-        return await self._answer(request, v1.UpdateProfileResponse())
+        return await self._answer(request, caller, v1.UpdateProfileResponse())
 
-    async def Merge(self, request: v1.MergeRequest, _: Context) -> v1.MergeResponse:  # noqa: N802
+    async def Merge(self, request: v1.MergeRequest, caller: Caller) -> v1.MergeResponse:  # noqa: N802
         """See the protos."""
-        return await self._answer(_undated(request), v1.MergeResponse())
+        return await self._answer(_undated(request), caller, v1.MergeResponse())
 
-    async def Unlink(self, request: v1.UnlinkRequest, _: Context) -> v1.UnlinkResponse:  # noqa: N802
+    async def Unlink(self, request: v1.UnlinkRequest, caller: Caller) -> v1.UnlinkResponse:  # noqa: N802
         """See the protos."""
         response = v1.UnlinkResponse()
         message = message_of(_undated(request), self._receiving())
-        preview = _told(await self._store.report(message, keep=not request.validate_only))
-        fill_receipt(response.receipt, preview.receipt)
-        response.preview.CopyFrom(preview_of(preview))
-        if not request.validate_only or preview.receipt.outcome is Outcome.UNCHANGED:
-            response.chain.extend(await self._chain(message))
+        told, joined = await self._resolver.unlink(
+            caller.workspace, message, caller.deadline, keep=not request.validate_only
+        )
+        fill_receipt(response.receipt, told.receipt)
+        response.preview.CopyFrom(preview_of(told))
+        if joined is not None:
+            response.chain.extend(explanation_of(joined).chain)
         return response
 
-    async def _chain(self, unlink: Message) -> list[v1.ExplainStep]:
-        """What joins the pair of an unlink all the same; nothing where they are apart."""
-        if unlink.device is None:
-            other = PersonKey("user", unlink.source or "")
-        else:
-            other = PersonKey("anonymous", unlink.device)
-        user = PersonKey("user", unlink.user or "")
-        try:
-            first, second = await self._store.persons([other, user])
-            if first is None or second is None or first.person_id != second.person_id:
-                return []
-            return list(explanation_of(await self._store.explain(other, user)).chain)
-        except Refused:
-            # Too many messages to explain, or too late: the unlink was taken all the same.
-            return []
-
-    async def Ingest(self, request: v1.IngestRequest, _: Context) -> v1.IngestResponse:  # noqa: N802
+    async def Ingest(self, request: v1.IngestRequest, caller: Caller) -> v1.IngestResponse:  # noqa: N802
         """See the protos."""
         response = v1.IngestResponse()
-        await self._keep_batch(request, response.results)
+        await self._keep_batch(request, caller, response.results)
         return response
 
     async def IngestStream(  # noqa: N802
-        self, requests: AsyncIterator[v1.IngestStreamRequest | Unread], _: Context
+        self, requests: AsyncIterator[v1.IngestStreamRequest | Unread], caller: Caller
     ) -> AsyncIterator[v1.IngestStreamResponse]:
         """See the protos."""
         waiting: asyncio.Queue[asyncio.Task[v1.IngestStreamResponse] | None] = asyncio.Queue(
             STREAM_BATCHES_MAX
         )
-        reading = asyncio.create_task(self._read_stream(requests, waiting))
+        reading = asyncio.create_task(self._read_stream(requests, caller, waiting))
         try:
             while (task := await waiting.get()) is not None:
                 yield await task
@@ -132,11 +118,12 @@ class IdentityServicer:
     async def _read_stream(
         self,
         requests: AsyncIterator[v1.IngestStreamRequest | Unread],
+        caller: Caller,
         waiting: asyncio.Queue[asyncio.Task[v1.IngestStreamResponse] | None],
     ) -> None:
         try:
             async for request in requests:
-                await waiting.put(asyncio.create_task(self._keep_streamed(request)))
+                await waiting.put(asyncio.create_task(self._keep_streamed(request, caller)))
         except Exception:
             await waiting.put(None)
             raise
@@ -145,13 +132,13 @@ class IdentityServicer:
         await waiting.put(None)
 
     async def _keep_streamed(
-        self, request: v1.IngestStreamRequest | Unread
+        self, request: v1.IngestStreamRequest | Unread, caller: Caller
     ) -> v1.IngestStreamResponse:
         try:
             if isinstance(request, Unread):
                 raise request.refused
             response = v1.IngestStreamResponse()
-            await self._keep_batch(request.batch, response.results)
+            await self._keep_batch(request.batch, caller, response.results)
             return response  # noqa: TRY300  (the other answer is the refusal's)
         except Refused as refused:
             return v1.IngestStreamResponse(error=item_error(refused))
@@ -159,26 +146,30 @@ class IdentityServicer:
     def _receiving(self) -> Receiving:
         return Receiving(self._clock() // 1_000, self._blocked)
 
-    async def _answer(self, request: Any, response: Response) -> Response:
-        """Keeps the message of a call, or with `validate_only` says what it would do."""
+    async def _answer(self, request: Any, caller: Caller, response: Response) -> Response:
+        """Keep the message of a call, or with `validate_only` say what it would do."""
         message = message_of(request, self._receiving())
         if request.validate_only:
-            preview = _told(await self._store.report(message, keep=False))
+            preview = await self._resolver.report(
+                caller.workspace, message, caller.deadline, keep=False
+            )
             fill_receipt(response.receipt, preview.receipt)
             response.preview.CopyFrom(preview_of(preview))
             return response
-        (answer,) = await self._store.append([message])
+        (answer,) = await self._resolver.append(caller.workspace, [message], caller.deadline)
         if isinstance(answer, Refused):
             raise answer
         fill_receipt(response.receipt, answer)
         return response
 
-    async def _keep_batch(self, request: v1.IngestRequest, results: Results) -> None:
+    async def _keep_batch(
+        self, request: v1.IngestRequest, caller: Caller, results: Results
+    ) -> None:
         if len(request.items) > BATCH_MESSAGES_MAX:
             raise TOO_LARGE.refused
         read = await self._read_items(request)
         messages = [one for one in read if isinstance(one, Message)]
-        kept = iter(await self._store.append(messages))
+        kept = iter(await self._resolver.append(caller.workspace, messages, caller.deadline))
         for one in read:
             fill_result(results.add(), one if isinstance(one, Refused) else next(kept))
 
@@ -201,12 +192,6 @@ def _undated(request: Pair) -> Pair:
     """A live merge or unlink, which the server dates: a time in the request does not count."""
     request.ClearField("timestamp")
     return request
-
-
-def _told(preview: Preview | Refused) -> Preview:
-    if isinstance(preview, Refused):
-        raise preview
-    return preview
 
 
 def fill_result(wire: v1.IngestResult, answer: Receipt | Refused) -> None:

@@ -1,25 +1,24 @@
 """`PersonService`: answers who is who."""
 
-import asyncio
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 
 from sameas import v1
 from sameas_service.domain import payload
 from sameas_service.domain.errors import Reason, Refused
 from sameas_service.domain.kinds import Kind
 from sameas_service.domain.limits import PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX, PERSONS_MAX
-from sameas_service.resolver.ports import Filter, PersonKey, PersonView, Store
-from sameas_service.servicer.calls import microseconds
-from sameas_service.servicer.changed import cursor_of, watched_of
-from sameas_service.servicer.explained import explanation_of
-from sameas_service.servicer.handlers import Context
-from sameas_service.servicer.listed import message_of, put_time
+from sameas_service.resolver.facts import Filter, PersonKey
+from sameas_service.resolver.read.persons import PersonView
+from sameas_service.resolver.read.timeline import PageQuery
+from sameas_service.resolver.resolver import Resolver
+from sameas_service.servicer.changes import cursor_of, watched_of
+from sameas_service.servicer.explanations import explanation_of
+from sameas_service.servicer.handlers import Caller
+from sameas_service.servicer.messages import message_of
 from sameas_service.servicer.structs import struct_of
+from sameas_service.servicer.timestamps import microseconds, put_time
 from sameas_service.servicer.tokens import position_of, token_of
-
-WATCH_CHANGES_MAX = 1_000
-WATCH_PAUSE_SECONDS = 0.2
-"""How late a follower hears of a change at most, but for the way."""
 
 _BY = {"user_id": "user", "anonymous_id": "anonymous", "person_id": "person"}
 
@@ -27,20 +26,16 @@ _BY = {"user_id": "user", "anonymous_id": "anonymous", "person_id": "person"}
 class PersonServicer:
     """One method an RPC, by its name."""
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
-        self._stopping = False
-
-    def stop(self) -> None:
-        """Ends the calls that follow changes, which would last until they are cut off."""
-        self._stopping = True
+    def __init__(self, resolver: Resolver) -> None:
+        self._resolver = resolver
 
     async def GetPerson(  # noqa: N802
-        self, request: v1.GetPersonRequest, _: Context
+        self, request: v1.GetPersonRequest, caller: Caller
     ) -> v1.GetPersonResponse:
         """See the protos."""
         as_of = as_of_of(request)
-        (view,) = await self._store.persons([key_of(request.key, "key")], as_of)
+        keys = [key_of(request.key, "key")]
+        (view,) = await self._resolver.persons(caller.workspace, keys, as_of, caller.deadline)
         if view is None:
             raise not_found()
         response = v1.GetPersonResponse()
@@ -48,7 +43,7 @@ class PersonServicer:
         return response
 
     async def BatchGetPersons(  # noqa: N802
-        self, request: v1.BatchGetPersonsRequest, _: Context
+        self, request: v1.BatchGetPersonsRequest, caller: Caller
     ) -> v1.BatchGetPersonsResponse:
         """See the protos."""
         if len(request.keys) > PERSONS_MAX:
@@ -60,21 +55,24 @@ class PersonServicer:
             )
         keys = [key_of(key, f"keys[{index}]") for index, key in enumerate(request.keys)]
         response = v1.BatchGetPersonsResponse()
-        for view in await self._store.persons(keys, as_of_of(request)):
+        views = await self._resolver.persons(
+            caller.workspace, keys, as_of_of(request), caller.deadline
+        )
+        for view in views:
             result = response.results.add()
             if view is not None:
                 fill_person(result.person, view, request.form)
         return response
 
     async def ListMessages(  # noqa: N802
-        self, request: v1.ListMessagesRequest, _: Context
+        self, request: v1.ListMessagesRequest, caller: Caller
     ) -> v1.ListMessagesResponse:
         """See the protos."""
         key, only, as_of = key_of(request.key, "key"), filter_of(request), as_of_of(request)
         asked = (key, only, as_of)
-        behind = position_of(request.page_token, asked) if request.page_token else None
-        size = _page_size(request.page_size)
-        page = await self._store.messages(key, only, behind, size, as_of)
+        after = position_of(request.page_token, asked) if request.page_token else None
+        query = PageQuery(key, only, after, _page_size(request.page_size))
+        page = await self._resolver.messages(caller.workspace, query, as_of, caller.deadline)
         if page is None:
             raise not_found()
         return v1.ListMessagesResponse(
@@ -83,29 +81,27 @@ class PersonServicer:
         )
 
     async def WatchChanges(  # noqa: N802
-        self, request: v1.WatchChangesRequest, _: Context
+        self, request: v1.WatchChangesRequest, caller: Caller
     ) -> AsyncIterator[v1.WatchChangesResponse]:
         """See the protos."""
-        cursor = cursor_of(request.cursor)
-        while request.until_present or not self._stopping:
-            found = await self._store.changes(cursor, WATCH_CHANGES_MAX)
-            if found:
-                yield v1.WatchChangesResponse(changes=[watched_of(one) for one in found])
-                cursor = found[-1].cursor
-            elif request.until_present:
-                return
-            else:
-                await asyncio.sleep(WATCH_PAUSE_SECONDS)
-        raise Refused(
-            Reason.SERVER_STOPPING, "the server is stopping; go on behind the last cursor"
+        changes = self._resolver.follow(
+            caller.workspace,
+            cursor_of(request.cursor),
+            caller.deadline,
+            until_present=request.until_present,
         )
+        async with aclosing(changes):
+            async for found in changes:
+                yield v1.WatchChangesResponse(changes=[watched_of(one) for one in found])
 
     async def Explain(  # noqa: N802
-        self, request: v1.ExplainRequest, _: Context
+        self, request: v1.ExplainRequest, caller: Caller
     ) -> v1.ExplainResponse:
         """See the protos."""
-        first, second = key_of(request.first, "first"), key_of(request.second, "second")
-        explanation = await self._store.explain(first, second, as_of_of(request))
+        keys = key_of(request.first, "first"), key_of(request.second, "second")
+        explanation = await self._resolver.explain(
+            caller.workspace, keys, as_of_of(request), caller.deadline
+        )
         if explanation.not_found:
             raise not_found(explanation.not_found)
         return explanation_of(explanation)

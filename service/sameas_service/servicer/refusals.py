@@ -17,6 +17,11 @@ _OTHER_CODES = {
     Reason.OVERLOADED: grpc.StatusCode.RESOURCE_EXHAUSTED,
     Reason.DISK_FULL: grpc.StatusCode.RESOURCE_EXHAUSTED,
     Reason.INTERNAL: grpc.StatusCode.INTERNAL,
+    Reason.DEADLINE_PASSED: grpc.StatusCode.DEADLINE_EXCEEDED,
+    Reason.HISTORY_TOO_LARGE: grpc.StatusCode.FAILED_PRECONDITION,
+    Reason.STORE_BUSY: grpc.StatusCode.UNAVAILABLE,
+    Reason.STORE_FAILED: grpc.StatusCode.UNAVAILABLE,
+    Reason.KEY_UNREAD: grpc.StatusCode.UNAUTHENTICATED,
 }
 
 

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from faults.power.disk import Disk
 from faults.power.judging import Judge, digest
 from faults.power.recording import Recording
-from sameas_service.store.sqlite.database import FILE
+from sameas_service.store.sqlite.store import FILE
 
 PROCESSES = 2
 PARTS = 8

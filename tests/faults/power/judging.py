@@ -10,8 +10,9 @@ from typing import NamedTuple
 
 from faults.power.recording import Recording, ledger_of
 from sameas_service.domain.derive import Rules
-from sameas_service.store.sqlite.database import FILE, Database
-from sameas_service.store.sqlite.verify import verify
+from sameas_service.store.sqlite.store import FILE
+from support.maintained import verified
+from support.stored import opened
 
 
 class Recovered(NamedTuple):
@@ -71,7 +72,7 @@ class Judge:
             old.unlink()
         for name, content in image.items():
             (self._directory / name).write_bytes(content)
-        Database(self._directory, Rules()).close()
+        opened(self._directory, Rules()).close()
         files = {path.name: path.read_bytes() for path in self._directory.glob(f"{FILE}*")}
         key = digest(files)
         if key not in self.known:
@@ -87,7 +88,7 @@ class Judge:
         held = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
         if held < len(rows):
             problems.append(f"altered: row {held} of {len(rows)} is not that of the ledger")
-        differences = list(verify(self._directory, lambda *_: None))
+        differences = list(verified(self._directory))
         if differences:
             problems.append(f"differing: {len(differences)} rows, first {differences[0]}")
         return Recovered(held, tuple(problems))

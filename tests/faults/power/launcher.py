@@ -7,11 +7,16 @@ command as the server is always started, so that this can be a prefix of it.
 import runpy
 import sqlite3
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from sameas_service.store.sqlite import checkpoints, database
+from sameas_service.resolver.resolver import Resolver
+from sameas_service.resolver.write.group import append
+from sameas_service.store.sqlite import store, wal
+from sameas_service.store.sqlite.store import SqliteStore
+from sameas_service.store.sqlite.writes import SqliteWriteTransaction
 
 KIB = 1024
 SIZES = {
@@ -38,49 +43,58 @@ def off() -> None:
 
 
 def _synchronous(how: str) -> None:
-    open_writer = database.open_writer
+    open_writer = store.open_writer
 
     def open_careless(path: Path) -> sqlite3.Connection:
         opened = open_writer(path)
         opened.execute(f"PRAGMA synchronous = {how}")
         return opened
 
-    database.open_writer = open_careless
+    store.open_writer = open_careless
 
 
 def split() -> None:
     """A group is not one transaction, but one for each message."""
-    append = database.Database.append
 
-    def append_each(store: database.Database, messages: Any) -> Any:
-        return [answer for message in messages for answer in append(store, [message])]
+    def append_each(self: Resolver, batches: Sequence[Any]) -> Any:
+        return [
+            [
+                answer
+                for message in messages
+                for answer in self._store.write(
+                    partial(append, workspace=workspace, messages=[message])
+                )
+            ]
+            for workspace, messages in batches
+        ]
 
-    database.Database.append = append_each
+    Resolver._append = append_each
 
 
 def early() -> None:
     """A group is answered before it is committed, which the next group does for it."""
-    close = database.Database.close
+    close = SqliteStore.close
 
-    def tidy(store: database.Database) -> None:
+    def between_writes(self: SqliteStore) -> None:
         """No checkpoint: a transaction is open."""
 
-    def commit(store: database.Database) -> None:
-        if store._writer.in_transaction:
-            store._writer.execute("COMMIT")
+    def commit(self: SqliteStore) -> None:
+        if self._writer.in_transaction:
+            self._writer.execute("COMMIT")
 
-    def append_early(store: database.Database, messages: Any) -> Any:
-        commit(store)
-        store._writer.execute("BEGIN IMMEDIATE")
-        return database.append(store._writer, store.workspace, messages)
+    def write_early(self: SqliteStore, work: Callable[[Any], Any], *, keep: bool = True) -> Any:
+        assert keep, "the workload has no previews"
+        commit(self)
+        self._writer.execute("BEGIN IMMEDIATE")
+        return work(SqliteWriteTransaction(self._writer))
 
-    def close_late(store: database.Database) -> None:
-        commit(store)
-        close(store)
+    def close_late(self: SqliteStore) -> None:
+        commit(self)
+        close(self)
 
-    database.Database.append = append_early
-    database.Database.close = close_late
-    database.Database.tidy = tidy
+    SqliteStore.write = write_early
+    SqliteStore.close = close_late
+    SqliteStore.between_writes = between_writes
 
 
 FAULTS: dict[str, Callable[[], None]] = {
@@ -92,8 +106,8 @@ def main() -> None:
     """Breaks what is to be broken, then runs the server as its command would."""
     fault, _, _, module, *arguments = sys.argv[1:]
     for name, size in SIZES.items():
-        assert isinstance(getattr(checkpoints, name), int)
-        setattr(checkpoints, name, size)
+        assert isinstance(getattr(wal, name), int)
+        setattr(wal, name, size)
     FAULTS[fault]()
     sys.argv = [module, *arguments]
     runpy.run_module(module, run_name="__main__", alter_sys=True)

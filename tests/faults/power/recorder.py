@@ -10,7 +10,7 @@ from faults.power import launcher, syscalls
 from faults.power.recording import Acknowledged, Recording, ledger_of
 from faults.power.steps import steps
 from faults.power.workload import write
-from sameas_service.store.sqlite.database import FILE
+from sameas_service.store.sqlite.store import FILE
 from support.servers import Server
 
 QUIET_SECONDS = 0.2

@@ -11,7 +11,7 @@ import pytest
 from faults.power.judging import Judge
 from faults.power.recording import Acknowledged, Recording, ledger_of
 from faults.power.steps import NOT_KEPT
-from sameas_service.store.sqlite.database import FILE
+from sameas_service.store.sqlite.store import FILE
 from support.damages import damage, filled, story
 
 NOW = 1_000

@@ -25,9 +25,9 @@ class DeviceEndpoint(NamedTuple):
 Endpoint = UserEndpoint | DeviceEndpoint
 
 
-class Standing(NamedTuple):
-    """Where a device's end stands: the device's segments, the number of its own among them,
-    and the span there, which is None where nobody owns the segment.
+class Place(NamedTuple):
+    """Where a device's endpoint is: the device's segments, the number of its own among them,
+    and the span there, which is None where the segment has no owner.
     """
 
     segments: list[Segment]
@@ -40,45 +40,48 @@ class Standing(NamedTuple):
         return self.segments[self.number]
 
 
-def standing(end: DeviceEndpoint, messages: Iterable[Message], session_gap: int) -> Standing | None:
-    """Where the end stands, given all messages in force; None where there is no such place."""
-    found = segments(end.device, [m for m in messages if m.device == end.device])
+def place_of(
+    endpoint: DeviceEndpoint, messages: Iterable[Message], session_gap: int
+) -> Place | None:
+    """Return where an endpoint is, given all messages in force; None for no such place."""
+    found = segments(endpoint.device, [m for m in messages if m.device == endpoint.device])
     starts = [segment.start for segment in found]
-    if not found or (end.start is not None and end.start not in starts):
+    if not found or (endpoint.start is not None and endpoint.start not in starts):
         return None
-    index = len(found) - 1 if end.start is None else starts.index(end.start)
-    place = found[index].messages[-1].position if end.start is None else end.start
-    owned = [span for span in spans(found[index], session_gap) if span.start <= place]
-    return Standing(found, index, owned[-1] if owned else None)
+    index = len(found) - 1 if endpoint.start is None else starts.index(endpoint.start)
+    position = found[index].messages[-1].position if endpoint.start is None else endpoint.start
+    owned = [span for span in spans(found[index], session_gap) if span.start <= position]
+    return Place(found, index, owned[-1] if owned else None)
 
 
-def find(world: World, end: Endpoint, rules: Rules) -> Person | None:
-    """The person that an end belongs to; None where no message made it."""
-    if isinstance(end, UserEndpoint):
-        person_id = world.user_ids.get(end.user)
-    elif end.start is None:
-        person_id = world.anonymous_ids.get(end.device)
+def find(world: World, endpoint: Endpoint, rules: Rules) -> Person | None:
+    """Return the person that an endpoint belongs to; None where no message made one."""
+    if isinstance(endpoint, UserEndpoint):
+        person_id = world.user_ids.get(endpoint.user)
+    elif endpoint.start is None:
+        person_id = world.anonymous_ids.get(endpoint.device)
     else:
-        nobody = person_ids.of_segment(rules.workspace, end.device, end.start)
-        person_id = nobody if nobody in world.people else _owner(world, end.device, end.start)
-    # A reset that names a user may be all there is of a segment: then it is nobody's.
+        person_id = person_ids.of_segment(rules.workspace, endpoint.device, endpoint.start)
+        if person_id not in world.people:
+            person_id = _owner(world, endpoint.device, endpoint.start)
+    # A reset that names a user may be all there is of a segment: then it has no person.
     return None if person_id is None else world.people.get(person_id)
 
 
 def _owner(world: World, device: str, start: Position) -> str | None:
-    """The person whose span starts there: the first span of a segment starts with it."""
+    """Return the id of the person who owns the span there, which starts with the segment."""
     for person in world.people.values():
         if any(span.device == device and span.start == start for span in person.spans):
             return person.person_id
     return None
 
 
-def words(end: Endpoint) -> str:
-    """The end in words."""
-    if isinstance(end, UserEndpoint):
-        return f"user {end.user!r}"
-    if end.start is None:
-        return f"device {end.device!r}"
-    if end.start == START:
-        return f"the first segment of device {end.device!r}"
-    return f"device {end.device!r} after reset {end.start.message_id[:-1]!r}"
+def in_words(endpoint: Endpoint) -> str:
+    """Return the endpoint in words."""
+    if isinstance(endpoint, UserEndpoint):
+        return f"user {endpoint.user!r}"
+    if endpoint.start is None:
+        return f"device {endpoint.device!r}"
+    if endpoint.start == START:
+        return f"the first segment of device {endpoint.device!r}"
+    return f"device {endpoint.device!r} after reset {endpoint.start.message_id[:-1]!r}"

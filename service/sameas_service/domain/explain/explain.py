@@ -4,10 +4,10 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from sameas_service.domain.derive import Rules
-from sameas_service.domain.explain.endpoints import DeviceEndpoint, Endpoint, words
+from sameas_service.domain.explain.endpoints import DeviceEndpoint, Endpoint, in_words
 from sameas_service.domain.explain.graph import IdentityGraph, Step
 from sameas_service.domain.explain.separations import Separation, separations
-from sameas_service.domain.explain.wording import told
+from sameas_service.domain.explain.wording import described
 from sameas_service.domain.kinds import Kind
 from sameas_service.domain.message import Message
 from sameas_service.domain.unlinks import in_force
@@ -31,9 +31,9 @@ class Explanation(NamedTuple):
     Attributes:
         first_person_id: the first id's person; None where no message in force names the id.
         second_person_id: the second id's.
-        not_found: the end, `first` or `second`, that no message at all names; empty for none.
+        not_found: the endpoint, `first` or `second`, that no message names; empty for none.
         chain: if they are one person, the steps from one to the other.
-        also: further pairs that would still join them, were the chain dropped.
+        also: further pairs that would still join them if the chain were dropped.
         separations: if they are not, what keeps them apart.
         sentence: all of it in words.
     """
@@ -55,39 +55,41 @@ class Explanation(NamedTuple):
 def explain(
     messages: Iterable[Message], first: Endpoint | None, second: Endpoint | None, rules: Rules
 ) -> Explanation:
-    """Explains two ids, given all messages that can matter to either, unlinks included.
+    """Explain two ids, given all messages that can matter to either, unlinks included.
 
-    An end is None where no message ever named the id.
+    An endpoint is None where no message ever named the id.
     """
     known = list(messages)
-    ties = IdentityGraph(in_force(known), rules)
-    first_id, second_id = (end and ties.person_id(end) for end in (first, second))
+    graph = IdentityGraph(in_force(known), rules)
+    first_id, second_id = (one and graph.person_id(one) for one in (first, second))
     bare = Explanation(first_id, second_id)
-    # A device whose claims were struck is nobody's, and yet there is something to explain.
+    # With all its claims struck a device has no owner, yet there is something to explain.
     ever = IdentityGraph((m for m in known if m.kind != Kind.UNLINK), rules)
     if first is None or not ever.has(first) or (first == second and first_id is None):
         return bare._replace(not_found="first")
     if second is None or not ever.has(second):
         return bare._replace(not_found="second")
     if bare.same_person:
-        chain, also = chains(ties, first, second)
+        chain, also = chains(graph, first, second)
         steps, more = [_explained(step) for step in chain], [_explained(step) for step in also]
         sentence = _same(first, second, steps, more)
         return bare._replace(chain=steps, also=more, sentence=sentence)
-    apart = separations(known, ties, first, second)
+    apart = separations(known, graph, first, second)
     reasons = "; ".join(separation.sentence for separation in apart)
-    sentence = f"{words(first)} and {words(second)} are not one person: {reasons}."
+    sentence = f"{in_words(first)} and {in_words(second)} are not one person: {reasons}."
     return bare._replace(separations=apart, sentence=_capitalised(sentence))
 
 
-def chains(ties: IdentityGraph, first: Endpoint, second: Endpoint) -> tuple[list[Step], list[Step]]:
-    """The chain, and what would still join the two without it.
+def chains(
+    graph: IdentityGraph, first: Endpoint, second: Endpoint
+) -> tuple[list[Step], list[Step]]:
+    """Return the chain, and what would still join the two without it.
 
-    All messages of both together carry the two ids being one person: had none of them come,
-    the ids would part. Each round drops at least one message, so the rounds come to an end.
+    The messages of both together make the two ids one person: if none of them had come, the
+    ids would part. Each round drops at least one message, so the rounds come to an end.
     """
-    devices = {end.device for end in (first, second) if isinstance(end, DeviceEndpoint)}
-    left = ties.about(devices)
+    devices = {one.device for one in (first, second) if isinstance(one, DeviceEndpoint)}
+    left = graph.about(devices)
     chain = left.chain(first, second) or []
     also: list[Step] = []
     steps = chain
@@ -100,7 +102,7 @@ def chains(ties: IdentityGraph, first: Endpoint, second: Endpoint) -> tuple[list
 
 def _explained(step: Step) -> ExplainedStep:
     first, last = step.messages[0], step.messages[-1]
-    sentence = f"{_pair(step)}: {told(step.messages)}"
+    sentence = f"{_pair(step)}: {described(step.messages)}"
     return ExplainedStep(*step[:3], len(step.messages), first, last, sentence)
 
 
@@ -113,12 +115,12 @@ def _pair(step: Step) -> str:
 def _same(
     first: Endpoint, second: Endpoint, chain: Sequence[ExplainedStep], also: Sequence[ExplainedStep]
 ) -> str:
-    """The whole as a text."""
+    """Return the whole as a text."""
     if not chain:
         what = _SAME_SEGMENT if isinstance(first, DeviceEndpoint) else "both name the same user"
-        return _capitalised(f"{words(first)} and {words(second)} are one person: {what}.")
+        return _capitalised(f"{in_words(first)} and {in_words(second)} are one person: {what}.")
     steps = "; ".join(step.sentence for step in chain)
-    text = _capitalised(f"{words(first)} and {words(second)} are one person: {steps}.")
+    text = _capitalised(f"{in_words(first)} and {in_words(second)} are one person: {steps}.")
     if also:
         further = "; ".join(step.sentence for step in also)
         text += f" Without these messages others would still join them: {further}."

@@ -11,9 +11,9 @@ from sameas_service.domain.derive import Rules
 from sameas_service.domain.explain.endpoints import (
     DeviceEndpoint,
     Endpoint,
-    Standing,
+    Place,
     UserEndpoint,
-    standing,
+    place_of,
 )
 from sameas_service.domain.links import Link, canonical_users
 from sameas_service.domain.message import Message
@@ -26,7 +26,7 @@ class Step(NamedTuple):
     Attributes:
         device: the device, where the messages are claims.
         source: the former user id, where they are links.
-        user: the other end.
+        user: the user at the other end.
         messages: all that join the two, in order of position; at least one.
     """
 
@@ -44,12 +44,12 @@ class IdentityGraph:
         self._rules = rules
 
     def without(self, dropped: Collection[str]) -> "IdentityGraph":
-        """What is left where the messages with these ids had never come."""
+        """Return the graph as if the messages with these ids had never come."""
         left = [m for m in self._messages if m.message_id not in dropped]
         return IdentityGraph(left, self._rules)
 
     def about(self, devices: Collection[str]) -> "IdentityGraph":
-        """The messages of some devices, and all links."""
+        """Return the graph of the messages of some devices and of all links."""
         kept = [m for m in self._messages if m.is_link or m.device in devices]
         return IdentityGraph(kept, self._rules)
 
@@ -97,32 +97,32 @@ class IdentityGraph:
                 found[other].append(one)
         return {user: sorted(linked) for user, linked in found.items()}
 
-    def standing(self, end: DeviceEndpoint) -> Standing | None:
-        """Where a device's end stands; None where no message put it there."""
-        return standing(end, self._messages, self._rules.session_gap)
+    def place_of(self, endpoint: DeviceEndpoint) -> Place | None:
+        """Return where a device's endpoint is; None where no message put it there."""
+        return place_of(endpoint, self._messages, self._rules.session_gap)
 
-    def owned(self, place: Standing) -> list[list[Span]]:
-        """The spans of each segment of a place's device."""
+    def owned(self, place: Place) -> list[list[Span]]:
+        """Return the spans of each segment of a place's device."""
         return [spans(segment, self._rules.session_gap) for segment in place.segments]
 
-    def user_of(self, end: Endpoint) -> str | None:
-        """The user that an end is, or who owns its place; None for nobody."""
-        if isinstance(end, UserEndpoint):
-            return end.user
-        place = self.standing(end)
+    def user_of(self, endpoint: Endpoint) -> str | None:
+        """Return the user that an endpoint is, or who owns its place; None for no owner."""
+        if isinstance(endpoint, UserEndpoint):
+            return endpoint.user
+        place = self.place_of(endpoint)
         return None if place is None or place.span is None else place.span.owner
 
-    def has(self, end: Endpoint) -> bool:
-        """Whether a message names the end."""
-        if isinstance(end, UserEndpoint):
-            return end.user in self.users
-        return self.standing(end) is not None
+    def has(self, endpoint: Endpoint) -> bool:
+        """Return whether a message names the endpoint."""
+        if isinstance(endpoint, UserEndpoint):
+            return endpoint.user in self.users
+        return self.place_of(endpoint) is not None
 
-    def person_id(self, end: Endpoint) -> str | None:
-        """The id of the person that an end belongs to; None where no message made it."""
-        if isinstance(end, UserEndpoint):
-            return self._of_user(end.user) if self.has(end) else None
-        place = self.standing(end)
+    def person_id(self, endpoint: Endpoint) -> str | None:
+        """Return the id of an endpoint's person; None where no message made one."""
+        if isinstance(endpoint, UserEndpoint):
+            return self._of_user(endpoint.user) if self.has(endpoint) else None
+        place = self.place_of(endpoint)
         if place is None:
             return None
         if place.span is not None:
@@ -130,17 +130,17 @@ class IdentityGraph:
         if all(message.user is not None for message in place.segment.messages):
             # No messages, no person: a reset that names a user is that user's.
             return None
-        return person_ids.of_segment(self._rules.workspace, end.device, place.segment.start)
+        return person_ids.of_segment(self._rules.workspace, endpoint.device, place.segment.start)
 
     def _of_user(self, user: str) -> str:
         return person_ids.of_user(self._rules.workspace, self.canonical.get(user, user))
 
     def kin(self, user: str) -> set[str]:
-        """All users of a user's person."""
+        """Return all users of a user's person."""
         return set(self._reached(user))
 
     def path(self, first: str, second: str) -> list[str] | None:
-        """The shortest way over links from one user to another; None where there is none."""
+        """Return the shortest way over links from one user to another; None where there is none."""
         came_from = self._reached(first)
         if second not in came_from:
             return None
@@ -150,7 +150,7 @@ class IdentityGraph:
         return path[::-1]
 
     def _reached(self, first: str) -> dict[str, str]:
-        """Each user of the person, and the one before them on the shortest way there."""
+        """Return each user of the person, and the one before them on the shortest way there."""
         came_from = {first: first}
         waiting = deque([first])
         while waiting:
@@ -162,10 +162,10 @@ class IdentityGraph:
         return came_from
 
     def chain(self, first: Endpoint, second: Endpoint) -> list[Step] | None:
-        """The steps from one end to the other.
+        """Return the steps from one endpoint to the other.
 
-        None where they are not one person, or one that has no user; empty where both ends
-        are the same user.
+        None where they are not one person, or one that has no user; empty where both
+        endpoints are the same user.
         """
         start, goal = self.user_of(first), self.user_of(second)
         path = None if start is None or goal is None else self.path(start, goal)
@@ -181,10 +181,10 @@ class IdentityGraph:
                 chain.append(step)
         return chain
 
-    def _claimed(self, end: Endpoint, owner: str) -> Step | None:
-        if isinstance(end, UserEndpoint):
+    def _claimed(self, endpoint: Endpoint, owner: str) -> Step | None:
+        if isinstance(endpoint, UserEndpoint):
             return None
-        return Step(end.device, None, owner, self.claims[end.device, owner])
+        return Step(endpoint.device, None, owner, self.claims[endpoint.device, owner])
 
     def _linked(self, one: str, other: str) -> Step:
         links = self.links[frozenset((one, other))]

@@ -9,12 +9,12 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def evidence(message: Message) -> str:
-    """One message: its kind, id and time."""
+    """Return one message in words: its kind, id and time."""
     return f"{message.kind.name.lower()} {message.message_id!r} of {_time(message.event_time)}"
 
 
-def told(messages: Sequence[Message]) -> str:
-    """Messages that say the same, in order of position."""
+def described(messages: Sequence[Message]) -> str:
+    """Return messages that say the same in words, given in order of position."""
     if len(messages) == 1:
         return f"by one message, {evidence(messages[0])}"
     first, last = evidence(messages[0]), evidence(messages[-1])

@@ -2,13 +2,11 @@
 
 import fcntl
 import os
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import IO
 
-
-class DirectoryBusyError(Exception):
-    """Another process has the data directory open."""
+from sameas_service.resolver.failures import StoreInUse
 
 
 class DirectoryLock:
@@ -19,29 +17,28 @@ class DirectoryLock:
     """
 
     def __init__(self, directory: Path) -> None:
-        """Takes the lock, making the directory (for its owner alone) where it is missing.
+        """Take the lock, making the directory (for its owner alone) where it is missing.
 
         Raises:
-            DirectoryBusyError: another process holds it.
+            StoreInUse: another process holds it.
         """
         _make(directory, mode=0o700)
-        path = directory / "sameas.lock"
-        self._file: IO[str] = path.open("a+")
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            holder = self._holder()
-            self._file.close()
-            raise DirectoryBusyError(
-                f"the data directory {directory} is in use by another sameas process"
-                f"{holder}; stop that one first, or give this one another directory"
-            ) from error
-        with suppress(OSError):  # The id is a courtesy; a full disk has no room for it.
-            self._file.truncate(0)
-            os.write(self._file.fileno(), str(os.getpid()).encode())  # no buffer to fail later
+        with ExitStack() as undo:
+            self._file: IO[str] = undo.enter_context((directory / "sameas.lock").open("a+"))
+            try:
+                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                raise StoreInUse(
+                    f"the data directory {directory} is in use by another sameas process"
+                    f"{self._holder()}; stop that one first, or give this one another directory"
+                ) from error
+            with suppress(OSError):  # The id is a courtesy; a full disk has no room for it.
+                self._file.truncate(0)
+                os.write(self._file.fileno(), str(os.getpid()).encode())  # no buffer to fail later
+            undo.pop_all()
 
     def release(self) -> None:
-        """Lets the next process in."""
+        """Let the next process in."""
         self._file.close()
 
     def _holder(self) -> str:
@@ -51,8 +48,8 @@ class DirectoryLock:
 
 
 def _make(directory: Path, mode: int = 0o777) -> None:
-    """Makes a directory and those above it, for good: a name is on disk only once the directory
-    that it stands in is synced, and a power cut could take the whole database with it.
+    """Make a directory and those above it, for good: a name is on disk only once the directory
+    that holds it is synced, and a power cut could take the whole database with it.
     """
     if directory.is_dir():
         return

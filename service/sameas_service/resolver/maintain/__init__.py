@@ -1,0 +1,1 @@
+"""Maintenance: what the derived tables must hold, whether they do, and making them so."""

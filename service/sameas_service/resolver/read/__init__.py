@@ -1,0 +1,1 @@
+"""Use cases that read: persons, timelines, the past, explanations, previews, exports."""

@@ -1,0 +1,1 @@
+"""Use cases that write: a group of messages goes into the ledger, in one transaction."""
