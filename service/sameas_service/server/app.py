@@ -50,7 +50,7 @@ class App:
         self.port = 0
 
     async def __aenter__(self) -> Self:
-        """Opens the store, listens, and reports SERVING once the store answers."""
+        """Open the store, listen, and report SERVING once the store answers."""
         loop = asyncio.get_running_loop()
         for name in ("", *SERVICES):
             await self._health.set(name, _NOT_SERVING)
@@ -72,7 +72,7 @@ class App:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Reports NOT_SERVING, lets calls under way end, then closes the store."""
+        """Report NOT_SERVING, let calls under way end, then close the store."""
         await self._health.enter_graceful_shutdown()
         self._resolver.stop_following()
         drain = self._config.drain_seconds

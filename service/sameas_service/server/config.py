@@ -33,14 +33,14 @@ class Config:
     """How long calls under way may go on after SIGTERM."""
 
     blocked_ids: frozenset[str] = field(default_factory=frozenset)
-    """Further ids that name nobody, comma-separated, in any case."""
+    """Further ids to refuse as placeholders, comma-separated, in any case."""
 
     allowed_ids: frozenset[str] = field(default_factory=frozenset)
-    """Ids of the standard list that name somebody here, comma-separated."""
+    """Ids of the standard list that are no placeholders here, comma-separated."""
 
     @classmethod
     def from_env(cls, environment: Mapping[str, str]) -> "Config":
-        """The configuration that the environment gives; unset variables are defaults.
+        """Return the configuration that the environment gives; unset variables are defaults.
 
         Raises:
             ValueError: naming the variable that cannot be read.
@@ -62,7 +62,7 @@ class Config:
 
     @property
     def blocked(self) -> frozenset[str]:
-        """All ids that name nobody, in lower case."""
+        """All ids that are refused as placeholders, in lower case."""
         return (NAMES_OF_NOBODY | _lower(self.blocked_ids)) - _lower(self.allowed_ids)
 
 

@@ -1,4 +1,4 @@
-"""What the server and the command line take for granted alike."""
+"""Defaults and bounds that the server and the command line share."""
 
 HOST_DEFAULT = "127.0.0.1"
 PORT_DEFAULT = 50051

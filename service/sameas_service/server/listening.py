@@ -1,11 +1,11 @@
-"""Why an address cannot be listened on, which gRPC tells in words alone."""
+"""Why an address cannot be listened on; gRPC itself says so only in a text."""
 
 import errno
 import socket
 
 
 class CannotListen(Exception):
-    """The address is another's, or none of this machine's."""
+    """The address is in use, or is none of this machine's."""
 
 
 def refusal_to_listen(host: str, port: int) -> str | None:

@@ -17,14 +17,14 @@ OPTIONS = (
     ("grpc.keepalive_permit_without_calls", 1),
     # Clients may ping every 20 seconds; the default answers that with GOAWAY.
     ("grpc.http2.min_ping_interval_without_data_ms", 20_000),
-    # Calls that Python has not taken yet wait in gRPC's core, unseen. Of those that come when so
-    # many wait already it ends the more with CANCELLED the more wait, and beyond the second
-    # number all: a 25th of a second's work, and an eighth (by default a third, and a second).
-    # Measured, that costs a tenth of a `Track`; to refuse in Python costs two thirds of one. With
-    # 150 and 450, calls that were let in at twice the capacity waited for a third of a second.
+    # Calls that Python has not taken yet wait in gRPC's core, unseen. Once so many wait, it ends
+    # some of the new ones with CANCELLED, more of them as more wait, and beyond the second number
+    # all: a 25th of a second's work, and an eighth (by default a third, and a second). Measured,
+    # that costs a tenth of a `Track`; to refuse in Python costs two thirds of one. With 150 and
+    # 450, calls that were let in at twice the capacity waited for a third of a second.
     ("grpc.server.max_pending_requests", 100),
     ("grpc.server.max_pending_requests_hard_limit", 300),
-    # And seconds after which it ends those that it still has: the calls before may be large.
+    # After so many seconds it ends those that still wait: the calls before may be large.
     ("grpc.server_max_unrequested_time_in_server", 2),
     ("grpc.enable_channelz", 0),
 )

@@ -11,7 +11,7 @@ from sameas_service.servicer.structs import struct_of
 
 
 def preview_of(preview: Preview) -> v1.Preview:
-    """What a call changes, on the wire."""
+    """Return what a call changes, on the wire."""
     return v1.Preview(
         changes=[change_of(change) for change in preview.changes],
         moved=[
@@ -25,7 +25,7 @@ def preview_of(preview: Preview) -> v1.Preview:
 
 
 def change_of(change: Change) -> v1.IdentityChange:
-    """A change on the wire."""
+    """Return a change on the wire."""
     wire = v1.IdentityChange(
         kind=int(change.kind),  # type: ignore[arg-type]
         person_id=change.person_id,
@@ -39,7 +39,7 @@ def change_of(change: Change) -> v1.IdentityChange:
 
 
 def watched_of(logged: LoggedChange) -> v1.WatchedChange:
-    """A change of the log, with where to go on behind it."""
+    """Return a change of the log, with where to go on after it."""
     return v1.WatchedChange(
         cursor=str(logged.cursor),
         change=change_of(logged.change),
@@ -48,7 +48,7 @@ def watched_of(logged: LoggedChange) -> v1.WatchedChange:
 
 
 def cursor_of(text: str) -> int:
-    """A place in the log; the start for an empty text."""
+    """Return a place in the log; the start for an empty text."""
     if not text:
         return 0
     if not (text.isascii() and text.isdigit() and len(text) <= 18):

@@ -8,7 +8,7 @@ from sameas_service.servicer.timestamps import timestamp_of
 
 
 def explanation_of(explanation: Explanation) -> v1.ExplainResponse:
-    """Why two ids are one person, or why not, on the wire."""
+    """Return why two ids are one person, or why not, on the wire."""
     return v1.ExplainResponse(
         same_person=explanation.same_person,
         sentence=explanation.sentence,

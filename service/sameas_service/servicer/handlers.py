@@ -36,7 +36,7 @@ class Caller(NamedTuple):
 
 
 class Unread(NamedTuple):
-    """Stands in for a request that was not read, with the reason."""
+    """A request that was not read, with the refusal to answer it by."""
 
     refused: Refused
 
@@ -152,7 +152,7 @@ def _guarded(
 
 
 def _refuse_key(context: Context) -> None:
-    """Refuse a call that brings a key: whoever sends one may think that it protects something."""
+    """Refuse a call with a key: whoever sends one may think that it protects something."""
     for name, _ in context.invocation_metadata() or ():
         if name == "authorization":
             raise Refused(
@@ -171,7 +171,7 @@ def _guarded_stream(
                 raise requests.refused
             _refuse_key(context)
             deadline = Deadline(end_of(context.time_remaining()), is_bulk=True)
-            # Closed with the call, so that what the behaviour holds on to is freed at once.
+            # Closed with the call, so that what the behaviour holds is freed at once.
             async with aclosing(behaviour(requests, Caller(workspace, deadline))) as responses:
                 async for response in responses:
                     yield response

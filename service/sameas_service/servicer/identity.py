@@ -38,7 +38,7 @@ Response = TypeVar(
 Pair = TypeVar("Pair", v1.MergeRequest, v1.UnlinkRequest)
 
 _SLICE = 250
-"""Items of a batch that are read at a stretch, before other calls get their turn."""
+"""Items of a batch that are read without a pause, before other calls get their turn."""
 
 
 class IdentityServicer:
@@ -50,7 +50,7 @@ class IdentityServicer:
         blocked: frozenset[str] = ids.NAMES_OF_NOBODY,
         clock: Callable[[], int] = time.time_ns,
     ) -> None:
-        """The clock gives nanoseconds since 1970."""
+        """Take messages for a resolver; `clock` returns nanoseconds since 1970."""
         self._resolver = resolver
         self._blocked = blocked
         self._clock = clock
@@ -127,7 +127,7 @@ class IdentityServicer:
         except Exception:
             await waiting.put(None)
             raise
-        # Not when cancelled: then nobody takes from the queue, and a full one would hold
+        # Not when cancelled: then no task takes from the queue, and a full one would hold
         # this task for ever.
         await waiting.put(None)
 
@@ -189,13 +189,13 @@ class IdentityServicer:
 
 
 def _undated(request: Pair) -> Pair:
-    """A live merge or unlink, which the server dates: a time in the request does not count."""
+    """Remove the time from a live merge or unlink: the server dates it."""
     request.ClearField("timestamp")
     return request
 
 
 def fill_result(wire: v1.IngestResult, answer: Receipt | Refused) -> None:
-    """One item's answer on the wire."""
+    """Write one item's answer to the wire."""
     if isinstance(answer, Refused):
         wire.error.CopyFrom(item_error(answer))
     else:
@@ -203,7 +203,7 @@ def fill_result(wire: v1.IngestResult, answer: Receipt | Refused) -> None:
 
 
 def fill_receipt(wire: v1.Receipt, receipt: Receipt) -> None:
-    """A receipt on the wire. Field by field: a constructor and its copy take twice as long."""
+    """Write a receipt to the wire. By field: a constructor and its copy take twice as long."""
     message_id, outcome, person_id, absorbed, duplicate, warnings = receipt
     wire.message_id = message_id
     wire.outcome = int(outcome)  # type: ignore[assignment]

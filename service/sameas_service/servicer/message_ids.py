@@ -10,7 +10,7 @@ _VARIANT_BITS = 62
 
 
 class MessageIds:
-    """Makes ids from the time of receipt. Safe to share by threads.
+    """A source of ids, made from the time of receipt. Threads may share it.
 
     An id is 48 bits of milliseconds, 12 bits of the fraction of the millisecond, and 62 random
     bits. Where the clock did not move on, the next id counts on from the last one.

@@ -12,7 +12,7 @@ from sameas_service.servicer.timestamps import timestamp_of
 
 
 def message_of(message: Message, form: int) -> v1.Message:
-    """A message on the wire, its payload in the form asked for."""
+    """Return a message on the wire, its payload in the form asked for."""
     wire = v1.Message(
         message_id=message.message_id,
         kind=message.kind.value,  # type: ignore[arg-type]
@@ -35,7 +35,7 @@ def message_of(message: Message, form: int) -> v1.Message:
 
 
 def _put_ids(wire: v1.Message, message: Message) -> str:
-    """Sets the ids by the message's kind; the payload without what is an id."""
+    """Set the ids by the message's kind. Return the payload without what is an id."""
     if message.kind is Kind.ALIAS:
         rest = payload.parse(message.payload)
         wire.anonymous_id = rest.get("anonymousId", "")

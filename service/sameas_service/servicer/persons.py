@@ -108,7 +108,7 @@ class PersonServicer:
 
 
 def key_of(key: v1.PersonKey, field: str) -> PersonKey:
-    """A key from the wire; an id that no message may carry is simply not found."""
+    """Return a key from the wire; an id that no message may carry is simply not found."""
     name = key.WhichOneof("key")
     value = getattr(key, name) if name else ""
     if not value:
@@ -126,12 +126,12 @@ def as_of_of(
     | v1.ListMessagesRequest
     | v1.ExplainRequest,
 ) -> int | None:
-    """The time as of which a call asks; None for now."""
+    """Return the time as of which a call asks; None for now."""
     return microseconds(request.as_of, "as_of") if request.HasField("as_of") else None
 
 
 def filter_of(request: v1.ListMessagesRequest) -> Filter:
-    """Which messages a call asks for."""
+    """Return which messages a call asks for."""
     start, end = (
         microseconds(getattr(request, field), field) if request.HasField(field) else None
         for field in ("start_time", "end_time")
@@ -146,7 +146,7 @@ def filter_of(request: v1.ListMessagesRequest) -> Filter:
 
 
 def fill_person(wire: v1.Person, view: PersonView, form: int) -> None:
-    """A person on the wire. Field by field: a constructor and its copy take twice as long."""
+    """Write a person to the wire. By field: a constructor and its copy take twice as long."""
     wire.person_id = view.person_id
     if view.user_ids:
         wire.user_id = view.user_ids[0]
@@ -162,7 +162,7 @@ def fill_person(wire: v1.Person, view: PersonView, form: int) -> None:
 
 
 def not_found(field: str = "key") -> Refused:
-    """No message made such a person."""
+    """Return the refusal of an id that no message named."""
     return Refused(Reason.PERSON_NOT_FOUND, "no message named this id", field=field)
 
 

@@ -26,12 +26,12 @@ _OTHER_CODES = {
 
 
 def code_of(reason: Reason) -> grpc.StatusCode:
-    """The canonical code of a reason: INVALID_ARGUMENT but for a few."""
+    """Return the canonical code of a reason: INVALID_ARGUMENT but for a few."""
     return _OTHER_CODES.get(reason, grpc.StatusCode.INVALID_ARGUMENT)
 
 
 def details_of(refused: Refused) -> bytes:
-    """The value of the trailer `grpc-status-details-bin`."""
+    """Return the value of the trailer `grpc-status-details-bin`."""
     info = error_details_pb2.ErrorInfo(
         reason=refused.reason.value, domain=DOMAIN, metadata=_metadata(refused)
     )
@@ -47,7 +47,7 @@ def details_of(refused: Refused) -> bytes:
 
 
 def item_error(refused: Refused) -> v1.ItemError:
-    """The same for one item of a batch."""
+    """Return the same for one item of a batch."""
     return v1.ItemError(
         code=code_of(refused.reason).value[0],
         reason=v1.ErrorReason.Value(f"ERROR_REASON_{refused.reason.value}"),

@@ -19,7 +19,7 @@ from sameas_service.servicer.timestamps import microseconds
 
 class Receiving(NamedTuple):
     """How a call was received: the server's clock in microseconds, the batch's `sent_at`,
-    whether it is an import, and the ids that name nobody.
+    whether it is an import, and the ids that are refused as placeholders.
     """
 
     received_at: int
@@ -29,7 +29,7 @@ class Receiving(NamedTuple):
 
 
 def message_of(request: Any, how: Receiving) -> Message:
-    """The message that a request of one of the five calls stands for.
+    """Return the message that a request of one of the seven writing calls makes.
 
     Raises:
         Refused: what is wrong with it.
@@ -38,7 +38,7 @@ def message_of(request: Any, how: Receiving) -> Message:
 
 
 def item_message(item: v1.IngestItem, how: Receiving) -> Message:
-    """The message that an item of a batch stands for."""
+    """Return the message that an item of a batch makes."""
     name = item.WhichOneof("call")
     if name is None:
         raise Refused(Reason.CALL_REQUIRED, "the item has no call in it", field="call")
@@ -49,7 +49,7 @@ def item_message(item: v1.IngestItem, how: Receiving) -> Message:
         how = how._replace(received_at=received_at or how.received_at)
     call = getattr(item, name)
     if call.validate_only:
-        # Kept all the same it would be a trap, and left out its receipt would be a lie.
+        # To keep it would be a trap, and a receipt for what was not kept would be a lie.
         raise Refused(
             Reason.CALL_REQUIRED,
             "validate_only does not stand in a batch: make a call of its own",
@@ -128,7 +128,7 @@ def _call(
     event: str = "",
     sources: tuple[str, str] = ("", ""),
 ) -> Call:
-    """The fields that all five calls share, and the rest; by position, which is twice as fast."""
+    """Return a call with the fields that five share; by position, which is twice as fast."""
     context = request.context_json
     if not context and request.HasField("context"):
         context = text_of(request.context, "context")
@@ -168,7 +168,7 @@ def _optional_time(request: Any, field: str) -> int | None:
 
 
 def _operations_text(operations: v1.ProfileOperations) -> str:
-    """Operations given as a message, as the JSON that stands for the same."""
+    """Return operations given as a message, as the JSON that means the same."""
     body: dict[str, Any] = {}
     for field, struct in operations.ListFields():
         if isinstance(struct, Struct):

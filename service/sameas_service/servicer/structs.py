@@ -13,7 +13,7 @@ STRUCT_BYTES_MAX = 16 * PAYLOAD_BYTES_MAX
 
 
 def text_of(struct: struct_pb2.Struct, field: str) -> str:
-    """A Struct as JSON text, for the checks that JSON text gets.
+    """Return a Struct as JSON text, for the checks that JSON text gets.
 
     Raises:
         Refused: `PAYLOAD_TOO_LARGE`, `PAYLOAD_TOO_DEEP` or `NUMBER_NOT_FINITE`.
@@ -22,14 +22,14 @@ def text_of(struct: struct_pb2.Struct, field: str) -> str:
 
 
 def value_of(struct: struct_pb2.Struct, field: str) -> dict[str, Json]:
-    """A Struct as a value. Its numbers are all doubles; whole ones become integers later."""
+    """Return a Struct as a value. Its numbers are all doubles; whole ones become integers later."""
     if struct.ByteSize() > STRUCT_BYTES_MAX:
         raise payload.too_large(field)
     return _object(struct, field, 1)
 
 
 def struct_of(value: dict[str, Json]) -> struct_pb2.Struct:
-    """A Struct of an object."""
+    """Return an object as a Struct."""
     struct = struct_pb2.Struct()
     struct.update(value)
     return struct

@@ -15,13 +15,13 @@ _AT_MAX = 2**62
 
 
 def token_of(position: Position, question: Any) -> str:
-    """A token for the messages behind a position."""
+    """Return a token for the messages after a position."""
     body = orjson.dumps([_digest(question), *position])
     return base64.urlsafe_b64encode(body).decode().rstrip("=")
 
 
 def position_of(token: str, question: Any) -> Position:
-    """The position in a token.
+    """Return the position in a token.
 
     Raises:
         Refused: `PAGE_TOKEN_INVALID` if it is none of ours, or another question's.
@@ -47,7 +47,7 @@ def _digest(question: Any) -> str:
 
 
 def _stable(value: Any) -> str:
-    """A text of a question that does not depend on the order of its sets."""
+    """Return a text of a question that does not depend on the order of its sets."""
     if isinstance(value, frozenset):
         return repr(sorted(value))
     if isinstance(value, tuple):

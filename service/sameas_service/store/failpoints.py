@@ -1,7 +1,7 @@
-"""Named points of the writer at which a test has the process die, fail or wait.
+"""Named points of the writer at which a test makes the process die, fail or wait.
 
-They are set once, at start, by the environment alone: no call reaches them. Where none is
-set, which is everywhere but in tests, a point costs the look at one variable.
+They are set once, at start, by the environment alone: no call can set one. Where none is set,
+which is everywhere but in tests, a point costs a look at one variable.
 """
 
 import logging
@@ -22,13 +22,13 @@ _PLAN = re.compile(r"(?P<point>[a-z-]+)=(?P<action>kill|raise|sleep:[0-9.]+)(?:@
 
 
 class Failpoint(StrEnum):
-    """Where it can be: around a group's transaction, and around a checkpoint."""
+    """The points: around a group's transaction, and around a checkpoint."""
 
     BEFORE_BEGIN = "before-begin"
     AFTER_BEGIN = "after-begin"
     BEFORE_COMMIT = "before-commit"
     AFTER_COMMIT = "after-commit"
-    """The group is on disk, and nobody was told."""
+    """The group is on disk, and no caller has an answer."""
     AFTER_ANSWER = "after-answer"
     CHECKPOINT_BEGIN = "checkpoint-begin"
     CHECKPOINT_END = "checkpoint-end"
@@ -43,7 +43,7 @@ class UnreadableError(Exception):
 
 
 class Visit(NamedTuple):
-    """A point, and at which time that it is reached; 1 is the first."""
+    """A point, and which time that it is reached; 1 is the first."""
 
     point: Failpoint
     time: int
@@ -68,13 +68,13 @@ _set: _Set | None = None
 
 
 def at(point: Failpoint) -> None:
-    """Says that the writer is at a point."""
+    """Note that the writer is at a point, and do what is set for it."""
     if _set is not None:
         _set.reach(point)
 
 
 def set_up(environment: Mapping[str, str]) -> None:
-    """Sets what the variable `SAMEAS_FAILPOINTS` says: `point=action@time`, comma-separated.
+    """Set what the variable `SAMEAS_FAILPOINTS` says: `point=action@time`, comma-separated.
 
     The action is `kill`, `raise` or `sleep:SECONDS`; it happens once, at the given time that
     the point is reached, or at the first. Several of the same time happen in their order.

@@ -36,7 +36,7 @@ def open_writer(path: Path) -> sqlite3.Connection:
         # For maintenance, which has the database for itself; a server's writer checkpoints
         # between its transactions instead (see `wal`).
         f"wal_autocheckpoint = {CHECKPOINT_PAGES}",
-        # 64 MiB: to what a log that grew beyond is cut off when it begins again.
+        # 64 MiB: a log that grew longer is cut to this when it begins again.
         "journal_size_limit = 67108864",
         "secure_delete = ON",
     )
@@ -76,7 +76,7 @@ class Statements:
     def _one(self, sql: str, **parameters: Any) -> Any:
         """Return the JSON value of a statement's one row and column.
 
-        A result as one row is a matter of speed: the sqlite3 module gives the GIL away at every
+        A result as one row is a matter of speed: the sqlite3 module releases the GIL at every
         row, and beside a busy event loop wins it back only after the switch interval.
         """
         row = self._connection.execute(sql, parameters).fetchone()
@@ -88,7 +88,7 @@ class Statements:
 
 
 def loads(cell: Any) -> Any:
-    """Return a nested value, which SQLite gives as text where it lost sight of its being JSON."""
+    """Return a nested value, which is text where SQLite no longer knew that it was JSON."""
     return orjson.loads(cell) if isinstance(cell, str) else cell
 
 
@@ -98,22 +98,22 @@ def as_json(value: Any) -> str:
 
 
 NULL = -(2**63)
-"""Stands for None where a row has many: the sqlite3 module looks for an adapter of each None,
+"""Passed in place of None where a row has many: the sqlite3 module looks for an adapter of each None,
 which takes as long as all else of a row's binding (1 of 2 microseconds a message, measured)."""
 
 
 class Insert:
     """An INSERT of many rows as few statements, which the connection keeps prepared.
 
-    A VALUES list of as many 64s of rows as there are, and one of the rest. `executemany` would be
-    one step, and one fight for the GIL, a row; `json_each` parses each column of each row anew
-    (8 of 24 microseconds a row, measured).
+    Each takes as many rows as there are in multiples of 64, up to 1,024, and the last one takes
+    the rest. `executemany` would be one step, and one fight for the GIL, a row; `json_each`
+    parses each column of each row anew (8 of 24 microseconds a row, measured).
     """
 
     def __init__(
         self, table: str, columns: int, conflict: str = "", nullable: Collection[int] = ()
     ) -> None:
-        """Columns are counted from 0; in a nullable one `NULL` is to stand for None."""
+        """Begin with no statement. Columns count from 0; pass `NULL` for None in a nullable one."""
         self._table = table
         cells = [f"nullif(?, {NULL})" if at in nullable else "?" for at in range(columns)]
         self._row = f"({', '.join(cells)})"
@@ -121,7 +121,7 @@ class Insert:
         self._statements: dict[int, str] = {}
 
     def run(self, connection: sqlite3.Connection, rows: list[tuple[Any, ...]]) -> None:
-        """Inserts the rows, in their order."""
+        """Insert the rows, in their order."""
         at = 0
         while at < len(rows):
             size = _rows_at_once(len(rows) - at)
@@ -139,8 +139,8 @@ class Insert:
 
 
 def _rows_at_once(left: int) -> int:
-    """How many rows the next statement takes: few enough sizes to keep each prepared, and
-    below SQLite's limit of 32,766 parameters at 17 columns.
+    """Return how many rows the next statement takes: few enough sizes to keep each prepared,
+    and below SQLite's limit of 32,766 parameters at 17 columns.
     """
     return left if left < 64 else min(left, 1_024) // 64 * 64
 

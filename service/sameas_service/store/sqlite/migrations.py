@@ -1,4 +1,4 @@
-"""The tables, as migrations of sqlite-utils, and the pragmas of every connection.
+"""The tables, as migrations of sqlite-utils.
 
 `message` is the ledger; its rows are never rewritten, but for the mark of a struck link. All
 else is derived from it. Devices and users have integer surrogates, so that the ledger's rows
@@ -21,7 +21,7 @@ migrations = Migrations("sameas")
 
 @migrations()
 def m0001_initial(db: Database) -> None:
-    """Ledger, identity and profiles."""
+    """Create the ledger, and the tables of identity and profiles."""
     for statement in _INITIAL:
         db.execute(statement)
 
@@ -115,7 +115,7 @@ _INITIAL = (
     ) STRICT
     """,
     # A row holds the positions from its start to the next row's. A device's first segment
-    # has no row until somebody claims it; a later one has a row without an owner.
+    # has no row until it is claimed; a later one has a row without an owner.
     """
     CREATE TABLE span (
         device INTEGER NOT NULL,
@@ -128,7 +128,7 @@ _INITIAL = (
     ) STRICT, WITHOUT ROWID
     """,
     "CREATE INDEX span_owner ON span (owner, device) WHERE owner IS NOT NULL",
-    # The same with its end, which belongs to the next row or is behind everything.
+    # The same with its end, which belongs to the next row or is after everything.
     """
     CREATE VIEW stretch AS
     SELECT
@@ -157,7 +157,7 @@ _INITIAL = (
     ) STRICT, WITHOUT ROWID
     """,
     "CREATE INDEX link_target ON link (target)",
-    # Pairs whose claims and links do not count up to an event time. Names, not surrogates: an
+    # Pairs: their claims and links up to an event time do not count. Names, not surrogates: an
     # unlink may be about ids that no other message has named yet.
     """
     CREATE TABLE unlink (
@@ -171,7 +171,7 @@ _INITIAL = (
     ) STRICT, WITHOUT ROWID
     """,
     "CREATE INDEX unlink_user ON unlink (workspace, user)",
-    # Who is who has changed: a log for those who follow it.
+    # Changes of who is who: a log for those who follow it.
     """
     CREATE TABLE change (
         cursor INTEGER PRIMARY KEY,
@@ -184,12 +184,12 @@ _INITIAL = (
         former TEXT NOT NULL
     ) STRICT
     """,
-    # Alias sources of a user, for the warning that a second one gives.
+    # Alias sources of a user, for the warning about a second one.
     f"""
     CREATE INDEX message_alias ON message (user, at)
     WHERE kind = {int(Kind.ALIAS)} AND user IS NOT NULL
     """,
-    # Every person id that was ever handed out, and what it stands for.
+    # Every person id that was ever handed out, and what it names.
     """
     CREATE TABLE person (
         person_id TEXT PRIMARY KEY,
@@ -211,7 +211,7 @@ _INITIAL = (
 
 @migrations()
 def m0002_maintenance(db: Database) -> None:
-    """What is under way and must be finished before the tables are used; see `rebuild_mark`."""
+    """Create the mark of what must be finished before the tables are used: `rebuild_mark`."""
     db.execute(
         """
         CREATE TABLE maintenance (
@@ -223,7 +223,7 @@ def m0002_maintenance(db: Database) -> None:
 
 @migrations()
 def m0003_workspace_of_persons(db: Database) -> None:
-    """Persons and profiles by workspace, so that one can be read and replaced by itself."""
+    """Key persons and profiles by workspace, to read and replace one by itself."""
     for statement in _BY_WORKSPACE:
         db.execute(statement)
 

@@ -29,13 +29,13 @@ _READERS = {"export", "export-ids"}
 
 
 def is_vulnerable(version: Version) -> bool:
-    """Whether a version of SQLite has the WAL-reset bug."""
+    """Return whether a version of SQLite has the WAL-reset bug."""
     backported = any(version[:2] == fixed[:2] and version >= fixed for fixed in _BACKPORTS)
     return _FIRST <= version < _FIXED and not backported
 
 
 def described() -> str:
-    """The engine's version, with what is to be known of it, for the log."""
+    """Return the engine's version, with what is to be known about it, for the log."""
     if not is_vulnerable(sqlite3.sqlite_version_info):
         return f"SQLite {sqlite3.sqlite_version}"
     return (
@@ -45,7 +45,7 @@ def described() -> str:
 
 
 class Guard:
-    """Warns where another program has the database of a vulnerable engine open."""
+    """A watch over who else has the database open, where the engine is vulnerable."""
 
     def __init__(self, database: Path, version: Version = sqlite3.sqlite_version_info) -> None:
         self._files = [database, Path(f"{database}-shm")]
@@ -70,10 +70,10 @@ class Guard:
 
 
 def holders(files: list[Path]) -> list[int]:
-    """The other processes that hold a lock on one of the files: all that have it open as a
-    database do, all the time.
+    """Return the other processes that hold a lock on one of the files: all that have it open as
+    a database do, all the time.
 
-    Of Linux alone, and only those of the same process-id namespace: another container's are
+    On Linux alone, and only in the same process-id namespace: those of another container are
     not seen.
     """
     wanted = {_inode(file) for file in files if file.exists()}
@@ -81,7 +81,7 @@ def holders(files: list[Path]) -> list[int]:
         lines = _LOCKS.read_text().splitlines()
     except OSError:
         return []
-    # As in `1: POSIX  ADVISORY  READ 4242 fd:00:131 128 128`; of one that waits, the second
+    # As in `1: POSIX  ADVISORY  READ 4242 fd:00:131 128 128`; for one that waits, the second
     # word is `->`.
     rows = [line.replace("->", "").split() for line in lines]
     found = {int(row[4]) for row in rows if row[5] in wanted}
@@ -89,13 +89,13 @@ def holders(files: list[Path]) -> list[int]:
 
 
 def _inode(file: Path) -> str:
-    """A file as `/proc/locks` names it."""
+    """Return a file as `/proc/locks` names it."""
     stat = file.stat()
     return f"{os.major(stat.st_dev):02x}:{os.minor(stat.st_dev):02x}:{stat.st_ino}"
 
 
 def _is_reader(process: int) -> bool:
-    """Whether a process is a command of ours that only reads."""
+    """Return whether a process is a command of ours that only reads."""
     words = [os.path.basename(word) for word in _command(process)]  # noqa: PTH119 - no path
     return bool(_READERS & set(words)) and any(word.startswith("sameas") for word in words)
 
@@ -105,7 +105,7 @@ def _name(process: int) -> str:
 
 
 def _command(process: int) -> list[str]:
-    """The command line of a process; empty where it has ended."""
+    """Return the command line of a process; empty where it has ended."""
     try:
         text = Path(f"/proc/{process}/cmdline").read_text(errors="replace")
     except OSError:
