@@ -1,1 +1,1 @@
-"""The command-line tool `sameas`: runs the service, imports files, shows people."""
+"""The command-line tool `sameas`: runs the service, imports and exports files, shows people."""

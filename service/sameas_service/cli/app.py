@@ -75,7 +75,7 @@ def import_command(
     Each line is a JSON object in the words of the Segment spec.
 
     It may be stopped and run again: a message counts once, by its messageId, or by its
-    content where it has none. Bad lines are told of on stderr and skipped.
+    content where it has none. Bad lines are reported on stderr and skipped.
 
     Exit codes: 0, all was taken; 1, some lines were refused; 2, it could not go on.
     """

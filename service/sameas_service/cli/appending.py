@@ -1,4 +1,4 @@
-"""Files of JSON lines that an export writes, and goes on with where it was interrupted.
+"""Files of JSON lines that an export writes, and continues where it was interrupted.
 
 A gzip file is a row of members, one for each piece that is written; readers see one file.
 What an interruption left half written, a line or a member, is cut off.
@@ -23,7 +23,7 @@ _GZIP = 16 + zlib.MAX_WBITS
 
 
 class TargetError(Exception):
-    """The file cannot be written or gone on with, with the sentence that says why."""
+    """The file cannot be written or continued; the message says why."""
 
 
 class Whole(NamedTuple):
@@ -42,21 +42,21 @@ class Target:
         self.last_line = last_line
 
     def write(self, lines: bytes) -> None:
-        """Adds whole lines."""
+        """Add whole lines."""
         self._file.write(gzip.compress(lines, 6, mtime=0) if self._is_gzip else lines)
         self._file.flush()
 
 
 @contextmanager
 def open_target(name: str, *, resume: bool) -> Iterator[Target]:
-    """Opens a file for writing, for its owner alone; gzip where its name ends so.
+    """Open a file for writing, for its owner alone; gzip where its name ends in `.gz`.
 
     Args:
         name: of the file; `-` for standard output.
-        resume: whether to go on with a file that is there.
+        resume: whether to continue a file that is there.
 
     Raises:
-        TargetError: it exists and is not to be gone on with, or cannot be written.
+        TargetError: it exists and is not to be continued, or cannot be written.
     """
     if name == STANDARD_OUTPUT:
         if resume:
@@ -92,7 +92,7 @@ def _whole(path: Path, *, is_gzip: bool) -> Whole:
 
 
 def _whole_lines(file: IO[bytes]) -> Whole:
-    """Looks at the end only."""
+    """Return what of plain lines is whole. Look at the end only."""
     size_bytes = file.seek(0, os.SEEK_END)
     tail = b""
     while len(tail) < size_bytes and tail.count(b"\n") < 2:
@@ -106,7 +106,7 @@ def _whole_lines(file: IO[bytes]) -> Whole:
 
 
 def _whole_members(file: IO[bytes]) -> Whole:
-    """Reads all of it: where a member ends is known only to who has unpacked it."""
+    """Return what of gzip members is whole. Read all: only unpacking shows where one ends."""
     whole, rest = Whole(0, b""), b""
     while True:
         unpacker, taken, tail = zlib.decompressobj(_GZIP), 0, b""
@@ -125,7 +125,7 @@ def _whole_members(file: IO[bytes]) -> Whole:
 def _last_two_lines(tail: bytes, more: bytes) -> bytes:
     """Return what the next block needs of all before it: the last whole line, and what follows.
 
-    Nothing is copied again that is done with: a file is read in time that grows with its size.
+    What is done with is not copied again: a file is read in time that grows with its size.
     """
     start = more.rfind(b"\n", 0, max(more.rfind(b"\n"), 0))
     return more[start + 1 :] if start >= 0 else (tail + more)[-2 * LINE_BYTES_MAX :]

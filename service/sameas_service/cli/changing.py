@@ -28,14 +28,14 @@ class Call(StrEnum):
 
 
 def merge(channel: grpc.Channel, request: v1.MergeRequest) -> None:
-    """Merges two users, or with `validate_only` says what it would do."""
+    """Merge two users, or with `validate_only` say what it would do."""
     request.message_id = new_message_id()
     answer = v1.IdentityServiceStub(channel).Merge(request, timeout=READ_TIMEOUT_SECONDS)
     show(answer.receipt, answer.preview)
 
 
 def unlink(channel: grpc.Channel, request: v1.UnlinkRequest) -> None:
-    """Unlinks a pair, or with `validate_only` says what it would do."""
+    """Unlink a pair, or with `validate_only` say what it would do."""
     request.message_id = new_message_id()
     answer = v1.IdentityServiceStub(channel).Unlink(request, timeout=READ_TIMEOUT_SECONDS)
     show(answer.receipt, answer.preview)
@@ -46,7 +46,7 @@ def unlink(channel: grpc.Channel, request: v1.UnlinkRequest) -> None:
 
 
 def preview(channel: grpc.Channel, call: str, body: str) -> None:
-    """Says what a call would do; its request is given as JSON, as grpcurl takes it."""
+    """Say what a call would do; its request is JSON, as grpcurl takes it."""
     request: Any = getattr(v1, f"{call}Request")()
     try:
         json_format.Parse(body, request)
@@ -59,7 +59,7 @@ def preview(channel: grpc.Channel, call: str, body: str) -> None:
 
 
 def watch(channel: grpc.Channel, cursor: str, *, follow: bool) -> None:
-    """Prints changes behind a cursor as JSON lines, and with `follow` goes on for ever."""
+    """Print changes after a cursor as JSON lines, and with `follow` go on for ever."""
     request = v1.WatchChangesRequest(cursor=cursor, until_present=not follow)
     for response in v1.PersonServiceStub(channel).WatchChanges(request):
         for watched in response.changes:
@@ -67,7 +67,7 @@ def watch(channel: grpc.Channel, cursor: str, *, follow: bool) -> None:
 
 
 def show(receipt: v1.Receipt, told: v1.Preview) -> None:
-    """Prints what a call did, or would do."""
+    """Print what a call did, or would do."""
     outcome = v1.Outcome.Name(receipt.outcome).removeprefix("OUTCOME_").lower()
     say(f"{outcome}: person {receipt.person_id}")
     for line in [*_changes(told.changes), *_moved(told.moved), *_traits(told.traits)]:

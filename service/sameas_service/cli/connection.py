@@ -39,7 +39,7 @@ _RETRIES = orjson.dumps(
 # gRPC does not retry a call of which it may not keep a copy: by default more than 256 KiB.
 _RETRY_BYTES_MAX = 8 * 1024 * 1024
 
-# Far above what the server puts into one page; gRPC's own limit of 4 MiB is not.
+# Just above the largest page, 1,000 messages of 64 KiB; gRPC's own limit of 4 MiB is not.
 _ANSWER_BYTES_MAX = 64 * 1024 * 1024
 
 
@@ -65,7 +65,7 @@ class Failure(NamedTuple):
 
 @contextmanager
 def connected(server: str, *, with_retries: bool = False) -> Iterator[grpc.Channel]:
-    """A channel to the server.
+    """Open a channel to the server.
 
     With retries, calls of `IdentityService` are repeated where the server is gone for a
     moment.
@@ -80,7 +80,7 @@ def connected(server: str, *, with_retries: bool = False) -> Iterator[grpc.Chann
 
 @contextmanager
 def errors_shown(server: str) -> Iterator[None]:
-    """Ends the command with one line on standard error and exit code 1 if a call fails."""
+    """End the command with one line on standard error and exit code 1 if a call fails."""
     try:
         yield
     except grpc.RpcError as error:
@@ -88,13 +88,13 @@ def errors_shown(server: str) -> Iterator[None]:
 
 
 def stop(sentence: str, *, code: int) -> NoReturn:
-    """Ends the command with one line on standard error."""
+    """End the command with one line on standard error."""
     complain(sentence)
     raise typer.Exit(code)
 
 
 def describe(error: grpc.RpcError, server: str) -> str:
-    """One line for people: what the server said, or that there is none."""
+    """Return one line for people: what the server said, or that there is none."""
     failure = failure_of(error)
     if failure.code == "UNAVAILABLE" and not failure.reason:
         # Without a reason of ours it comes from gRPC itself.
@@ -103,12 +103,12 @@ def describe(error: grpc.RpcError, server: str) -> str:
 
 
 def no_server(server: str) -> str:
-    """The sentence for where nothing listens."""
+    """Return the sentence for where nothing listens."""
     return f"no server answers at {server}; start one with `sameas serve`"
 
 
 def failure_of(error: grpc.RpcError) -> Failure:
-    """What a failed call says of itself."""
+    """Return what a failed call says about itself."""
     if not isinstance(error, grpc.Call):
         return Failure("UNKNOWN", "", "", str(error))
     reason, field = "", ""
@@ -122,7 +122,7 @@ def failure_of(error: grpc.RpcError) -> Failure:
 def _error_info(call: grpc.Call) -> error_details_pb2.ErrorInfo | None:
     try:
         status = rpc_status.from_call(call)
-    except ValueError:  # Its code differs from the call's: somebody between rewrote one.
+    except ValueError:  # Its code differs from the call's: a proxy rewrote one.
         return None
     info = error_details_pb2.ErrorInfo()
     for detail in status.details if status is not None else ():
@@ -132,9 +132,9 @@ def _error_info(call: grpc.Call) -> error_details_pb2.ErrorInfo | None:
 
 
 def answers(channel: grpc.Channel) -> bool:
-    """Whether something listens.
+    """Return whether something listens.
 
-    Where the connection is refused it says so at once, without a call's retries.
+    Where the connection is refused that is known at once, without a call's retries.
     """
     states: queue.SimpleQueue[grpc.ChannelConnectivity] = queue.SimpleQueue()
     watch: Callable[[grpc.ChannelConnectivity], None] = states.put
@@ -153,7 +153,7 @@ def answers(channel: grpc.Channel) -> bool:
 
 
 def bare_name(name_of: Callable[[Any], str], number: int, prefix: str) -> str:
-    """An enum value's name without its prefix; its number, if a newer server made it up."""
+    """Return an enum value's name without its prefix; its number, if a newer server made it up."""
     try:
         return name_of(number).removeprefix(prefix)
     except ValueError:
@@ -161,7 +161,7 @@ def bare_name(name_of: Callable[[Any], str], number: int, prefix: str) -> str:
 
 
 def code_name(code: int) -> str:
-    """The name of a gRPC status code, as `INVALID_ARGUMENT` for 3."""
+    """Return the name of a gRPC status code, as `INVALID_ARGUMENT` for 3."""
     for status in grpc.StatusCode:
         if status.value[0] == code:
             return status.name

@@ -93,7 +93,7 @@ def export_ids_command(
     workspace: _Workspace = WORKSPACE_DEFAULT,
     resume: _Resume = False,
 ) -> None:
-    """Write whose each id is, for a join with events kept elsewhere.
+    """Write which person each id belongs to, for a join with events kept elsewhere.
 
     A row has id, kind (user or anonymous), person_id, from and to: an anonymous id has a row
     for each stretch of time in which it was one person's, from included and to not, null for

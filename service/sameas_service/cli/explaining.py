@@ -17,7 +17,7 @@ _PREFIX = "SEPARATION_REASON_"
 def show_explanation(
     channel: grpc.Channel, identifiers: tuple[str, str], as_of: int | None, *, as_json: bool
 ) -> None:
-    """Prints why two ids are one person, or why not."""
+    """Print why two ids are one person, or why not."""
     first, second = (find(channel, identifier, None).key for identifier in identifiers)
     request = v1.ExplainRequest(first=first, second=second)
     if as_of is not None:

@@ -49,7 +49,7 @@ EXIT_FAILED = 2
 
 
 class ImportStoppedError(Exception):
-    """The import cannot go on, with the sentence that says why."""
+    """The import cannot go on; the message says why."""
 
 
 @dataclass
@@ -69,7 +69,7 @@ class _Sent(NamedTuple):
 
 
 def run(file: str, *, server: str, batch_size: int, errors_file: Path | None) -> int:
-    """Imports a file and returns the exit code: 0, or 1 where lines were refused.
+    """Import a file. Return the exit code: 0, or 1 where lines were refused.
 
     Raises:
         typer.Exit: With code 2, after a sentence on standard error, where it cannot start
@@ -122,7 +122,7 @@ def _how_far(failure: str, report: Report) -> str:
 
 
 def batches(source: Source, report: Report, batch_size: int) -> Iterator[Batch]:
-    """The file's messages, at most `batch_size` and `BATCH_BYTES_MAX` together.
+    """Yield the file's messages, at most `batch_size` and `BATCH_BYTES_MAX` together.
 
     Lines that are no messages go to the report.
     """
@@ -166,10 +166,10 @@ def _too_long(line: Line, message: str) -> Refusal:
 
 
 def send(ready: Iterable[Batch], stub: v1.IdentityServiceStub, report: Report) -> None:
-    """Sends the batches in order, a few at a time, and reports the answers in that order.
+    """Send the batches in order, a few at a time, and report the answers in that order.
 
     Raises:
-        grpc.RpcError: A batch failed, also after retries; those behind it are cancelled.
+        grpc.RpcError: A batch failed, also after retries; those after it are cancelled.
         ImportStoppedError: The server's answer does not fit the batch.
     """
     in_flight: deque[_Sent] = deque()
@@ -188,7 +188,7 @@ def send(ready: Iterable[Batch], stub: v1.IdentityServiceStub, report: Report) -
 
 
 def _settle(sent: _Sent, report: Report) -> None:
-    """Waits for the answer to a batch and reports what became of each message."""
+    """Wait for the answer to a batch, and report what became of each message."""
     numbers = sent.batch.numbers
     results = sent.answer.result().results
     if len(results) != len(numbers):

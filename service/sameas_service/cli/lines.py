@@ -2,7 +2,7 @@
 
 What a line has beyond the words below (`integrations`, `channel`, `_metadata` ...) is
 skipped. An explicit null and an empty text mean absent, everywhere. What the server would
-refuse on its own (an id that names nobody, a payload too large) is left to the server: here
+refuse on its own (a placeholder for an id, a payload too large) is left to the server: here
 only that is refused which cannot be said in the API's types.
 """
 
@@ -64,7 +64,7 @@ class _Times(NamedTuple):
 
 
 def item_of(line: bytes) -> v1.IngestItem:
-    """The message that a line holds.
+    """Return the message that a line holds.
 
     A line without `messageId` gets an id made from its content, so that a second import of
     it changes nothing; hence two such lines that are equal count as one message.
@@ -86,7 +86,7 @@ def item_of(line: bytes) -> v1.IngestItem:
 
 
 def derived_message_id(fields: Fields) -> str:
-    """The id of a line that has none: a UUIDv5 of its fields, in any order.
+    """Return the id of a line that has none: a UUIDv5 of its fields, in any order.
 
     All fields count that are not absent, even those that the import skips: two lines that
     differ anywhere were two calls.
@@ -169,7 +169,7 @@ def _screen(fields: Fields, moments: _Times) -> v1.IngestItem:
 
 
 def _view(fields: Fields, moments: _Times, kind: v1.MessageKind.ValueType) -> v1.IngestItem:
-    """A page or screen. RudderStack's mobile SDKs name a screen by `event`."""
+    """Read a page or screen. RudderStack's mobile SDKs name a screen by `event`."""
     call = v1.TrackRequest(
         **_shared(fields, moments),
         kind=kind,
@@ -268,7 +268,7 @@ _MAKERS: Final[dict[str, Callable[[Fields, _Times], v1.IngestItem]]] = {
 
 
 def _shared(fields: Fields, moments: _Times) -> dict[str, Any]:
-    """The arguments that all calls take."""
+    """Return the arguments that all calls take."""
     shared: dict[str, Any] = {
         "message_id": _message_id(fields),
         "anonymous_id": _text(fields, "anonymousId"),
@@ -289,7 +289,7 @@ def _message_id(fields: Fields) -> str:
 
 
 def _times_of(fields: Fields) -> _Times:
-    """The times of a line, of which `timestamp` is final.
+    """Return the times of a line, of which `timestamp` is final.
 
     `originalTimestamp` is the client's own: without the other it is corrected by the line's
     own `sentAt` and `receivedAt`, if these differ by more than a minute.

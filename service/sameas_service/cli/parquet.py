@@ -22,10 +22,10 @@ class ParquetMissingError(Exception):
 
 
 def write_parquet(path: Path, pieces: Iterable[list[Holding]], *, replace: bool) -> None:
-    """Writes stretches as a table with the columns id, kind, person_id, from, to.
+    """Write stretches as a table with the columns id, kind, person_id, from, to.
 
-    The file is there when it is whole: a Parquet file cannot be gone on with, so an
-    interrupted one starts anew.
+    The file is there once it is whole: a Parquet file cannot be continued, so an interrupted
+    one starts anew.
 
     Raises:
         ParquetMissingError: pyarrow is not installed.

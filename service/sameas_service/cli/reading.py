@@ -28,7 +28,7 @@ _Lines = io.BufferedReader | gzip.GzipFile
 
 
 class SourceError(Exception):
-    """The file cannot be opened, or not be read to its end, with the sentence that says so."""
+    """The file cannot be opened, or not be read to its end; the message says which."""
 
 
 class Line(NamedTuple):
@@ -50,7 +50,7 @@ class Source:
         self._raw = raw
         self._stream = stream
         self.bytes_total = bytes_total
-        """The size of the file as it lies on the disk; None for a pipe."""
+        """The size of the file on the disk; None for a pipe."""
 
     @property
     def bytes_read(self) -> int:
@@ -58,7 +58,7 @@ class Source:
         return self._raw.bytes_read
 
     def __iter__(self) -> Iterator[Line]:
-        """The lines that are not blank.
+        """Yield the lines that are not blank.
 
         Raises:
             SourceError: The rest cannot be read, as where a gzip file was cut off.
@@ -71,7 +71,7 @@ class Source:
                 return
 
     def _read_line(self) -> bytes | None:
-        """The next line, empty at the end of the file, or None for one that is too long."""
+        """Return the next line, empty at the end of the file, or None for one that is too long."""
         try:
             content = self._stream.readline(LINE_BYTES_MAX + 1)
             if len(content) <= LINE_BYTES_MAX or content.endswith(b"\n"):
@@ -85,7 +85,7 @@ class Source:
 
 @contextmanager
 def open_source(name: str) -> Iterator[Source]:
-    """Opens a file, or standard input for `-`. Whether it is gzip is told by its first bytes.
+    """Open a file, or standard input for `-`. Its first bytes show whether it is gzip.
 
     Raises:
         SourceError: There is no such file, or it may not be read.
@@ -105,7 +105,7 @@ def open_source(name: str) -> Iterator[Source]:
 
 
 class _CountedReads(io.RawIOBase):
-    """Counts what is read of a file. Leaves it open: standard input is not ours to close."""
+    """A file that counts what is read, and stays open: standard input is not ours to close."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file

@@ -1,4 +1,4 @@
-"""What an import tells while it runs and at its end."""
+"""What an import reports while it runs and at its end."""
 
 import time
 from collections import Counter
@@ -44,7 +44,7 @@ class Refusal(NamedTuple):
 
 
 class Report:
-    """Counts what became of the lines, prints the bad ones, and shows progress on a terminal.
+    """The counts of what became of the lines, the bad ones, and the progress on a terminal.
 
     Use it as a context manager: the progress bar is there for as long.
     """
@@ -89,11 +89,11 @@ class Report:
         return self.messages / max(time.monotonic() - self._started, 0.001)
 
     def read(self, bytes_read: int) -> None:
-        """Moves the bar to a number of bytes of the file."""
+        """Move the bar to a number of bytes of the file."""
         self._progress.update(self._task, completed=bytes_read)
 
     def refuse(self, refusal: Refusal) -> None:
-        """Counts and tells of a bad line; prints the first hundred, writes all to the file."""
+        """Count a bad line. Print the first hundred, and write all to the file."""
         self.refused += 1
         if self._refusals is not None:
             self._refusals.write(orjson.dumps(refusal._asdict()) + b"\n")
@@ -103,7 +103,7 @@ class Report:
             self._say("... further bad lines are counted, not printed; --errors has them all")
 
     def summary(self) -> str:
-        """The counts in one line, and the warnings, if any, in a second."""
+        """Return the counts in one line, and the warnings, if any, in a second."""
         seconds = time.monotonic() - self._started
         counts = (
             f"{self.accepted:,} accepted, {self.duplicates:,} duplicates, "

@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def run(*, data: Path, host: str, port: int) -> None:
-    """Serves until it is told to stop."""
+    """Serve until a signal stops it."""
     # Imported here, so that the reading commands start without the server's modules.
     from sameas_service.server.config import Config  # noqa: PLC0415
     from sameas_service.server.run import serve  # noqa: PLC0415

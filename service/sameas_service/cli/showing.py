@@ -52,7 +52,7 @@ class Found(NamedTuple):
 
 
 def show_person(channel: grpc.Channel, identifier: str, by: By | None, *, as_json: bool) -> None:
-    """Prints the person that an id belongs to."""
+    """Print the person that an id belongs to."""
     found = find(channel, identifier, by)
     if as_json:
         print_json(person_fields(found.person), indent=True)
@@ -69,7 +69,7 @@ def show_timeline(
     *,
     as_json: bool,
 ) -> None:
-    """Prints the person's messages that the request asks for, in event order, one a line."""
+    """Print the person's messages that the request asks for, in event order, one a line."""
     request.key.CopyFrom(find(channel, identifier, by).key)
     request.form = v1.PayloadForm.PAYLOAD_FORM_JSON
     console = output()
@@ -86,10 +86,10 @@ def show_timeline(
 
 
 def find(channel: grpc.Channel, identifier: str, by: By | None) -> Found:
-    """The person that an id belongs to.
+    """Return the person that an id belongs to.
 
     It is taken as a user id, else as an anonymous id, else as a person id; or only as what
-    `by` says. Ends the command where nobody is known by it.
+    `by` says. The command ends where no person is known by it.
     """
     stub = v1.PersonServiceStub(channel)
     for each in [by] if by is not None else list(By):
@@ -110,7 +110,7 @@ def _key(identifier: str, by: By) -> v1.PersonKey:
 
 
 def _get(stub: v1.PersonServiceStub, key: v1.PersonKey, *, must_be_valid: bool) -> v1.Person | None:
-    """The person, or None.
+    """Return the person, or None.
 
     An id that is merely tried may also be refused, as a person id that is no UUID.
     """
@@ -129,7 +129,7 @@ def _get(stub: v1.PersonServiceStub, key: v1.PersonKey, *, must_be_valid: bool) 
 def _messages(
     channel: grpc.Channel, request: v1.ListMessagesRequest, limit: int
 ) -> Iterator[v1.Message]:
-    """At most so many messages, over as many pages as that takes."""
+    """Yield at most so many messages, over as many pages as that takes."""
     stub = v1.PersonServiceStub(channel)
     while limit > 0:
         request.page_size = min(limit, PAGE_SIZE_MAX)
@@ -181,7 +181,7 @@ def _traits(person: v1.Person) -> Table | Text:
 
 
 def _row(message: v1.Message) -> Text:
-    """Time, kind, event, ids and payload."""
+    """Return a message in one line: time, kind, event, ids and payload."""
     row = Text()
     row.append(f"{text_of(message.timestamp):<27} ", style="dim")
     row.append(f"{kind_word(message.kind):<8} ", style="bold")
@@ -208,12 +208,12 @@ def _ids(message: v1.Message) -> list[tuple[str, str]]:
 
 
 def _compact(value: object) -> str:
-    """JSON in one line; a text without its quotes, since that is how people read it."""
+    """Return JSON in one line; a text without its quotes, since that is how people read it."""
     return safe(value if isinstance(value, str) else orjson.dumps(value).decode())
 
 
 def print_json(value: object, *, indent: bool = False) -> None:
-    """Prints JSON, in one line or indented."""
+    """Print JSON, in one line or indented."""
     text = orjson.dumps(value, option=orjson.OPT_INDENT_2 if indent else None).decode()
     # Line ends are the layout's; within texts, JSON has them escaped.
     for line in text.split("\n"):

@@ -14,7 +14,7 @@ _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\
 
 
 def safe(text: str) -> str:
-    r"""The text with every character that steers a terminal written as `\u001b`.
+    r"""Return the text with every character that steers a terminal written as `\u001b`.
 
     The form is that of JSON, so JSON stays JSON with the same meaning.
     """
@@ -22,7 +22,7 @@ def safe(text: str) -> str:
 
 
 def output() -> Console:
-    """Standard output. Print `Text` and tables on it, since a `str` is taken for markup."""
+    """Return standard output, in a pipe wide enough for any row."""
     console = Console(markup=False, highlight=False, emoji=False)
     if not console.is_terminal:
         console.width = PIPE_COLUMNS
@@ -30,15 +30,15 @@ def output() -> Console:
 
 
 def say(line: str) -> None:
-    """Prints one line on standard output, as it is: it may be piped into another program."""
+    """Print one line on standard output, as it is: it may be piped into another program."""
     sys.stdout.write(line + "\n")
 
 
 def errors() -> Console:
-    """Standard error."""
+    """Return standard error."""
     return Console(stderr=True, markup=False, highlight=False, emoji=False)
 
 
 def complain(sentence: str) -> None:
-    """Prints one line on standard error."""
+    """Print one line on standard error."""
     errors().print(safe(sentence), soft_wrap=True)

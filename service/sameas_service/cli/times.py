@@ -1,4 +1,4 @@
-"""Times as they stand in files and on the command line, in whole microseconds since 1970."""
+"""Times in files and on the command line, in whole microseconds since 1970."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -19,7 +19,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def micros_of(value: object) -> int:
-    """Reads an RFC 3339 text, or a number of seconds or milliseconds since 1970.
+    """Read an RFC 3339 text, or a number of seconds or milliseconds since 1970.
 
     A text without an offset is in UTC. A fraction is cut after the sixth digit.
 
@@ -34,7 +34,7 @@ def micros_of(value: object) -> int:
 
 
 def micros_of_option(text: str) -> int:
-    """Reads a time typed by a person: as `micros_of`, or a date alone, which is its midnight.
+    """Read a time typed by a person: as `micros_of`, or a date alone, which is its midnight.
 
     Raises:
         ValueError: It is neither.
@@ -45,12 +45,12 @@ def micros_of_option(text: str) -> int:
 
 
 def text_of(timestamp: Timestamp) -> str:
-    """The same time in RFC 3339, UTC: in milliseconds, or microseconds where it has them."""
+    """Return a time in RFC 3339, UTC: in milliseconds, or microseconds where it has them."""
     return text_of_micros(microseconds(timestamp, "timestamp"))
 
 
 def text_of_micros(micros: int) -> str:
-    """The same time in RFC 3339, as `text_of`."""
+    """Return a time in microseconds since 1970 in RFC 3339, as `text_of`."""
     moment = _EPOCH + timedelta(microseconds=micros)
     timespec = "microseconds" if micros % 1_000 else "milliseconds"
     return moment.replace(tzinfo=None).isoformat(timespec=timespec) + "Z"
@@ -70,7 +70,7 @@ def _micros_of_text(text: str) -> int:
 
 
 def _moment_of_lower_case(text: str) -> datetime:
-    """RFC 3339 allows `t` and `z`, which `fromisoformat` does not."""
+    """Read a time with `t` or `z`, which RFC 3339 allows and `fromisoformat` does not."""
     try:
         return datetime.fromisoformat(text.upper())
     except ValueError as error:

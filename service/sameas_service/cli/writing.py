@@ -16,18 +16,18 @@ _PREFIX = "MESSAGE_KIND_"
 _EVENT_WORDS = {"page": "name", "screen": "name", "group": "groupId"}
 _PROPERTIES_WORDS = {"identify": "traits", "group": "traits"}
 
-# These have no properties: what else the server knows of them, as the reason, are words of
-# the line.
+# These have no properties: what else the server has of them, as the reason, are words of the
+# line.
 _WITHOUT_PROPERTIES = ("alias", "merge", "unlink")
 
 
 def kind_word(kind: v1.MessageKind.ValueType) -> str:
-    """The kind as the import format has it: `track` for MESSAGE_KIND_TRACK."""
+    """Return the kind as the import format has it: `track` for MESSAGE_KIND_TRACK."""
     return bare_name(v1.MessageKind.Name, kind, _PREFIX).lower()
 
 
 def message_fields(message: v1.Message) -> dict[str, Any]:
-    """A message as a line of the import format; what is absent has no key."""
+    """Return a message as a line of the import format; what is absent has no key."""
     word = kind_word(message.kind)
     fields = {
         "type": word,
@@ -56,7 +56,7 @@ def message_fields(message: v1.Message) -> dict[str, Any]:
 
 
 def person_fields(person: v1.Person) -> dict[str, Any]:
-    """A person, with all keys."""
+    """Return a person, with all keys."""
     return {
         "personId": person.person_id,
         "userId": person.user_id or None,
@@ -70,7 +70,7 @@ def person_fields(person: v1.Person) -> dict[str, Any]:
 
 
 def traits_of(person: v1.Person) -> dict[str, Any]:
-    """The profile."""
+    """Return the profile of a person."""
     traits: dict[str, Any] = orjson.loads(person.traits_json or "{}")
     return traits
 
