@@ -60,7 +60,7 @@ _CODES: dict[int, grpc.StatusCode] = {code.value[0]: code for code in grpc.Statu
 
 
 def receipt(message: v1.Receipt) -> Receipt:
-    """What became of one accepted message."""
+    """Return what became of one accepted message."""
     return Receipt(
         message_id=message.message_id,
         outcome=_OUTCOMES.get(message.outcome, Outcome.UNKNOWN),
@@ -72,7 +72,7 @@ def receipt(message: v1.Receipt) -> Receipt:
 
 
 def warning(message: v1.Warning) -> CallWarning:
-    """A warning of a receipt."""
+    """Return a warning of a receipt."""
     return CallWarning(
         reason=_WARNINGS.get(message.reason, "UNKNOWN"),
         message=message.message,
@@ -81,7 +81,7 @@ def warning(message: v1.Warning) -> CallWarning:
 
 
 def refusal(message_id: str, error: v1.ItemError) -> Refusal:
-    """Why one message of a batch was refused."""
+    """Return why one message of a batch was refused."""
     return Refusal(
         message_id=message_id,
         code=_CODES.get(error.code, grpc.StatusCode.UNKNOWN),
@@ -93,7 +93,7 @@ def refusal(message_id: str, error: v1.ItemError) -> Refusal:
 
 
 def results(request: v1.IngestRequest, response: v1.IngestResponse) -> list[Receipt | Refusal]:
-    """One answer for each item of a batch, in their order.
+    """Return one answer for each item of a batch, in their order.
 
     Raises:
         ServerFault: If the server did not answer each item.
@@ -108,7 +108,7 @@ def results(request: v1.IngestRequest, response: v1.IngestResponse) -> list[Rece
 
 
 def check_count(sent: int, response: v1.IngestResponse) -> None:
-    """Sees that a batch has one result for each item.
+    """Check that a batch has one result for each item.
 
     Raises:
         ServerFault: If it has not.
@@ -118,13 +118,13 @@ def check_count(sent: int, response: v1.IngestResponse) -> None:
 
 
 def message_id_of(item: v1.IngestItem) -> str:
-    """The message id of an item of a batch; empty for an item that has no call."""
+    """Return the message id of an item of a batch; empty for an item that has no call."""
     name = item.WhichOneof("call")
     return str(getattr(item, name).message_id) if name else ""
 
 
 def person(message: v1.Person) -> Person:
-    """A person."""
+    """Return a person."""
     return Person(
         person_id=message.person_id,
         user_id=message.user_id or None,
@@ -138,14 +138,14 @@ def person(message: v1.Person) -> Person:
 
 
 def persons(response: v1.BatchGetPersonsResponse) -> list[Person | None]:
-    """A person for each key; None where no message named the id."""
+    """Return a person for each key; None where no message named the id."""
     return [
         person(result.person) if result.HasField("person") else None for result in response.results
     ]
 
 
 def timeline(messages: Sequence[v1.Message]) -> list[TimelineMessage]:
-    """The messages of one page."""
+    """Return the messages of one page."""
     return [_timeline_message(message) for message in messages]
 
 
@@ -175,18 +175,18 @@ def preview(
     | v1.UpdateProfileResponse
     | v1.MergeResponse,
 ) -> Preview:
-    """What a call would change."""
+    """Return what a call would change."""
     return Preview(receipt(response.receipt), *_effects(response.preview))
 
 
 def unlinked(response: v1.UnlinkResponse) -> Unlinked:
-    """What an unlink changed, or would change."""
+    """Return what an unlink changed, or would change."""
     chain = tuple(_step(step) for step in response.chain)
     return Unlinked(receipt(response.receipt), *_effects(response.preview), chain)
 
 
 def watched(response: v1.WatchChangesResponse) -> list[WatchedChange]:
-    """Some changes, in order."""
+    """Return some changes, in order."""
     return [
         WatchedChange(each.cursor, _change(each.change), each.message_id)
         for each in response.changes
@@ -227,7 +227,7 @@ def _trait_change(message: v1.TraitChange) -> TraitChange:
 
 
 def _value(message: struct_pb2.Value) -> Any:
-    """A JSON value. All its numbers are doubles; whole ones become integers, as in a person."""
+    """Return a JSON value. Its numbers are doubles; whole ones become integers, as in a person."""
     match message.WhichOneof("kind"):
         case "number_value":
             number = message.number_value
@@ -244,7 +244,7 @@ def _value(message: struct_pb2.Value) -> Any:
 
 
 def explanation(response: v1.ExplainResponse) -> Explanation:
-    """Why two ids are one person, or why not."""
+    """Return why two ids are one person, or why not."""
     return Explanation(
         same_person=response.same_person,
         sentence=response.sentence,

@@ -2,7 +2,7 @@
 
 JSON goes out as text (`..._json`), which the service takes some ten times cheaper than a
 Struct. What cannot be written at all (NaN, a naive datetime) is refused here, with the error
-that the service would give; all other limits are checked by the service alone.
+that the service would answer; all other limits are checked by the service alone.
 """
 
 import json
@@ -71,7 +71,7 @@ class ProfileOptions(CallOptions, total=False):
     """What `update_profile` takes besides ids; applied in this order."""
 
     set: JsonObject | None
-    """Trait to value: gives the trait this value."""
+    """Trait to value: the trait gets this value."""
     set_once: JsonObject | None
     """Trait to value: the same, where the trait has no value at that time."""
     unset: Sequence[str] | None
@@ -83,7 +83,7 @@ class ProfileOptions(CallOptions, total=False):
     union: Mapping[str, Sequence[Any]] | None
     """Trait to elements: those that the trait's list lacks are put at its end."""
     remove: JsonObject | None
-    """Trait to one element: taken out of the trait's list wherever it stands."""
+    """Trait to one element: taken out of the trait's list wherever it is."""
 
 
 class TimelineFilter(TypedDict, total=False):
@@ -98,13 +98,13 @@ class TimelineFilter(TypedDict, total=False):
     end_time: datetime | None
     """Only messages before this event time."""
     page_size: int
-    """Messages fetched in one call, at most 1,000; 0 stands for 50."""
+    """Messages fetched in one call, at most 1,000; 0 means 50."""
 
 
 def identify(
     user_id: str | None, traits: JsonObject | None, anonymous_id: str | None
 ) -> v1.IdentifyRequest:
-    """An Identify."""
+    """Return an Identify."""
     return _build(
         v1.IdentifyRequest,
         user_id=user_id,
@@ -119,7 +119,7 @@ def alias(
     previous_user_id: str | None,
     anonymous_id: str | None,
 ) -> v1.AliasRequest:
-    """An Alias. The API takes one source, so two are refused here.
+    """Return an Alias. The API takes one source, so two are refused here.
 
     Raises:
         InvalidArgument: If both sources are given.
@@ -146,7 +146,7 @@ def track(
     user_id: str | None,
     anonymous_id: str | None,
 ) -> v1.TrackRequest:
-    """A Track, page, screen or group; of a group the event is the id."""
+    """Return a Track, page, screen or group; of a group the event is the id."""
     return _build(
         v1.TrackRequest,
         kind=kind,
@@ -158,14 +158,14 @@ def track(
 
 
 def reset(anonymous_id: str, user_id: str | None) -> v1.ResetRequest:
-    """A Reset."""
+    """Return a Reset."""
     return _build(v1.ResetRequest, anonymous_id=anonymous_id, user_id=user_id)
 
 
 def update_profile(
     user_id: str | None, anonymous_id: str | None, operations: Mapping[str, Any]
 ) -> v1.UpdateProfileRequest:
-    """An UpdateProfile; `operations` are keyed as in `OPERATIONS`."""
+    """Return an UpdateProfile; `operations` are keyed as in `OPERATIONS`."""
     given = {
         OPERATIONS[name]: list(operand) if name == "unset" else operand
         for name, operand in operations.items()
@@ -182,7 +182,7 @@ def update_profile(
 def merge(
     user_id: str, previous_user_id: str, reason: str, message_id: str | None
 ) -> v1.MergeRequest:
-    """A Merge, which the service dates."""
+    """Return a Merge, which the service dates."""
     return _build(
         v1.MergeRequest,
         message_id=message_id or new_message_id(),
@@ -199,7 +199,7 @@ def unlink(
     reason: str,
     message_id: str | None,
 ) -> v1.UnlinkRequest:
-    """An Unlink, which the service dates. The API takes one other id, so two are refused here.
+    """Return an Unlink, which the service dates. The API takes one other id: two are refused.
 
     Raises:
         InvalidArgument: If both a device and a user are given.
@@ -221,7 +221,7 @@ def unlink(
 
 
 def watch_changes(cursor: str, *, follow: bool) -> v1.WatchChangesRequest:
-    """A WatchChanges behind a cursor, up to the present or following it."""
+    """Return a WatchChanges after a cursor, up to the present or following it."""
     return _build(v1.WatchChangesRequest, cursor=cursor, until_present=not follow)
 
 
@@ -231,7 +231,7 @@ def stamp(
     context: JsonObject | None,
     message_id: str | None,
 ) -> None:
-    """Gives a request its message id, client time and context: what a repeat must keep."""
+    """Set a request's message id, client time and context: what a repeat must keep."""
     set_time(request.timestamp, timestamp, "timestamp")
     try:
         request.message_id = message_id or new_message_id()
@@ -242,7 +242,7 @@ def stamp(
 
 
 def set_time(target: Timestamp, value: datetime | None, field: str) -> None:
-    """Sets a time in microseconds; None stands for now.
+    """Set a time in microseconds; None means now.
 
     Raises:
         InvalidArgument: If the datetime has no time zone.
@@ -270,13 +270,13 @@ def set_as_of(
     | v1.ExplainRequest,
     as_of: datetime | None,
 ) -> None:
-    """Sets the time as of which a read is meant; None stays absent, which is now."""
+    """Set the time as of which a read is meant; None stays absent, which is now."""
     if as_of is not None:
         set_time(request.as_of, as_of, "as_of")
 
 
 def ingest(items: Iterable[v1.IngestItem], *, imported: bool) -> v1.IngestRequest:
-    """A batch. Items without a message id get one, so that retries count once.
+    """Return a batch. Items without a message id get one, so that retries count once.
 
     Raises:
         InvalidArgument: If there are more than 2,500 messages or 4 MiB (BATCH_TOO_LARGE).
@@ -302,7 +302,7 @@ def ingest(items: Iterable[v1.IngestItem], *, imported: bool) -> v1.IngestReques
 def person_key(
     user_id: str | None, anonymous_id: str | None, person_id: str | None
 ) -> v1.PersonKey:
-    """The key of a person, of whom exactly one id is given.
+    """Return the key of a person, of whom exactly one id is given.
 
     Raises:
         InvalidArgument: If none or several are given (ID_REQUIRED).
@@ -330,7 +330,7 @@ def list_messages(
     end_time: datetime | None = None,
     page_size: int = 0,
 ) -> v1.ListMessagesRequest:
-    """The first page's request of a timeline; the next ones differ in `page_token`."""
+    """Return the first page's request of a timeline; the next ones differ in `page_token`."""
     request = _build(
         v1.ListMessagesRequest,
         key=key,
@@ -353,7 +353,7 @@ _ENCODER = json.JSONEncoder(
 
 
 def json_text(value: JsonObject | None, field: str) -> str | None:
-    """A JSON object as text; None stays absent.
+    """Return a JSON object as text; None stays absent.
 
     Raises:
         InvalidArgument: If it is no object, or not JSON: NaN, an infinity
@@ -387,5 +387,5 @@ def _build(message_type: type[RequestT], /, **fields: Any) -> RequestT:
 
 
 def _not_unicode() -> InvalidArgument:
-    """For a lone surrogate, which a Python text may have and UTF-8 cannot write."""
+    """Return the refusal of a lone surrogate, which a Python text may have and UTF-8 cannot."""
     return InvalidArgument("a text is not valid Unicode", reason="REQUEST_MALFORMED")

@@ -34,8 +34,8 @@ _SERVICE_CONFIG = {
                 "maxBackoff": "2s",
                 "backoffMultiplier": 4,
                 # Nothing was done, or what was done is recognised by its message id. With
-                # CANCELLED a server's gRPC core that shuts down ends calls that no handler
-                # has taken; a call that its own caller cancelled is never retried.
+                # CANCELLED a server's gRPC core ends calls that no handler has taken, as it
+                # shuts down or sheds load; a call that its own caller cancelled is never retried.
                 "retryableStatusCodes": ["UNAVAILABLE", "RESOURCE_EXHAUSTED", "CANCELLED"],
             },
         }
@@ -49,7 +49,7 @@ _SERVICE_CONFIG = {
 
 
 def channel_options() -> list[tuple[str, Any]]:
-    """The options that `Client` opens its channel with, for those who make their own."""
+    """Return the options that `Client` opens its channel with, for those who make their own."""
     return [
         ("grpc.service_config", json.dumps(_SERVICE_CONFIG)),
         ("grpc.enable_retries", 1),
@@ -73,19 +73,19 @@ def channel_options() -> list[tuple[str, Any]]:
 
 
 def open_channel(target: str, credentials: grpc.ChannelCredentials | None) -> grpc.Channel:
-    """A channel to `host:port`; TLS if there are credentials, plain text otherwise."""
+    """Open a channel to `host:port`; TLS if there are credentials, plain text otherwise."""
     if credentials is None:
         return grpc.insecure_channel(target, options=channel_options())
     return grpc.secure_channel(target, credentials, options=channel_options())
 
 
 def open_aio_channel(target: str, credentials: grpc.ChannelCredentials | None) -> grpc.aio.Channel:
-    """The same for asyncio; belongs to the event loop that runs now."""
+    """Open the same for asyncio; it belongs to the event loop that runs now."""
     if credentials is None:
         return grpc.aio.insecure_channel(target, options=channel_options())
     return grpc.aio.secure_channel(target, credentials, options=channel_options())
 
 
 def call_metadata(key: str | None) -> tuple[tuple[str, str], ...]:
-    """The metadata that goes with each call: the workspace's key, if there is one."""
+    """Return the metadata that goes with each call: the workspace's key, if there is one."""
     return (("authorization", f"Bearer {key}"),) if key else ()

@@ -1,4 +1,4 @@
-"""Gets batches of a buffer answered, and counts what became of them."""
+"""Delivery of a buffer's batches, and the count of what became of them."""
 
 import logging
 import random
@@ -17,16 +17,16 @@ if TYPE_CHECKING:
     from sameas.client import Client
 
 OnError = Callable[[Sequence[Refusal | Undelivered]], None]
-"""Told of the failures of each batch, in the thread that sent it, which waits: so it must not
+"""Called with the failures of each batch, in the thread that sent it, which waits: so it must not
 flush or close the buffer. With several senders it may be called by two threads at once."""
 
 REPORT_ITEMS_MAX = 10_000
-"""Of each list of a report, so that a buffer that nobody flushes does not grow."""
+"""Of each list of a report, so that a buffer that is never flushed does not grow."""
 
 _PAUSE_SECONDS_FIRST = 0.2
 _PAUSE_SECONDS_MAX = 10.0
 # A message id counts once, so a batch whose outcome is unknown may be sent again as it is.
-# CANCELLED is what a server answers whose gRPC core sheds load.
+# CANCELLED is the answer of a server's gRPC core that sheds load.
 _TRANSIENT = (
     errors.Unavailable,
     errors.DeadlineExceeded,
@@ -38,7 +38,7 @@ ItemT = TypeVar("ItemT")
 
 
 class Delivery:
-    """Sends batches, from any thread, each until it is answered or its time is over."""
+    """The sender of batches, from any thread, each until it is answered or its time is over."""
 
     def __init__(self, client: "Client", options: BufferOptions, on_error: OnError | None) -> None:
         self._client = client
@@ -49,16 +49,16 @@ class Delivery:
         self._stop_at = float("inf")
 
     def stop(self, seconds: float) -> None:
-        """From now on ends a pause at once, and gives up on everything after `seconds`."""
+        """End each pause at once from now on, and give up on everything after `seconds`."""
         self._stop_at = time.monotonic() + seconds
         self._stopping.set()
 
     def report(self, pending: int) -> FlushReport:
-        """What became of all batches since the report before."""
+        """Return what became of all batches since the report before."""
         return self._tally.report(pending)
 
     def deliver(self, batch: list[Entry]) -> None:
-        """Sends a batch. Never raises: what cannot be delivered is reported."""
+        """Send a batch. Never raises: what cannot be delivered is reported."""
         try:
             failures: Sequence[Refusal | Undelivered] = self._count(batch, self._send(batch))
         except errors.SameasError as error:
@@ -71,7 +71,7 @@ class Delivery:
             self._tell(failures)
 
     def _send(self, batch: list[Entry]) -> v1.IngestResponse:
-        """The answer to a batch, after as many attempts as its time allows.
+        """Return the answer to a batch, after as many attempts as its time allows.
 
         gRPC's own retries end with one attempt's deadline. This loop is for outages that
         last longer, which a buffer is there to outlast.
@@ -98,7 +98,7 @@ class Delivery:
         return response
 
     def _sleep(self, seconds: float) -> None:
-        """Pauses; `stop` ends the pause that it finds, so that closing tries once at once."""
+        """Pause; `stop` ends a pause under way, so that closing tries once more at once."""
         if self._stopping.is_set():
             time.sleep(seconds)
         else:
@@ -135,7 +135,7 @@ class Delivery:
 
 
 class Tally:
-    """What became of messages since the last report. Safe to share by threads."""
+    """What became of messages since the last report. Threads may share it."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -148,7 +148,7 @@ class Tally:
         refused: list[Refusal],
         warnings: list[tuple[str, CallWarning]],
     ) -> None:
-        """Counts a batch that was answered."""
+        """Count a batch that was answered."""
         with self._lock:
             self._accepted += answered - duplicates - len(refused)
             self._duplicates += duplicates
@@ -156,12 +156,12 @@ class Tally:
             self._extend(self._warnings, warnings)
 
     def add_undelivered(self, undelivered: list[Undelivered]) -> None:
-        """Counts a batch that was not."""
+        """Count a batch that was not."""
         with self._lock:
             self._extend(self._undelivered, undelivered)
 
     def report(self, pending: int) -> FlushReport:
-        """All since the last report; starts anew."""
+        """Return all since the last report, and start anew."""
         with self._lock:
             report = FlushReport(
                 accepted=self._accepted,
@@ -188,13 +188,13 @@ class Tally:
 
 
 def _pause_seconds(attempt: int) -> float:
-    """Doubles up to ten seconds; half of it at random, so that clients do not march in step."""
+    """Return a pause that doubles up to ten seconds, half of it random to keep clients apart."""
     longest = min(_PAUSE_SECONDS_MAX, _PAUSE_SECONDS_FIRST * (1 << min(attempt, 16)))
     return longest * (0.5 + random.random() / 2)  # noqa: S311 - not a secret
 
 
 def _log(failures: Sequence[Refusal | Undelivered]) -> None:
-    """The default `on_error`. Says no ids but message ids, and nothing that was sent."""
+    """Log failures: the default `on_error`. It logs message ids, and nothing else that was sent."""
     first = failures[0]
     if isinstance(first, Refusal):
         _LOG.warning("%d refused, first %s: %s", len(failures), first.message_id, first.reason)

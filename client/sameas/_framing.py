@@ -1,4 +1,4 @@
-"""A message as it stands in a batch, framed by hand.
+"""A message as it is in a batch, framed by hand.
 
 Fields on the wire are a tag, a length and bytes, and a repeated field is its elements one after
 the other. So a batch is its messages' bytes joined; to copy each into an `IngestItem`, and that
@@ -14,13 +14,13 @@ _LENGTH_DELIMITED = 2
 
 
 def framed(request: WriteRequest) -> bytes:
-    """The bytes of an `IngestRequest` with this message alone; joined, of one with them all."""
+    """Return the bytes of an `IngestRequest` of this message; joined, of one with them all."""
     call = _field(_CALL_TAGS[type(request)], request.SerializeToString())
     return _field(_ITEMS_TAG, call)
 
 
 def item_of(body: bytes) -> v1.IngestItem:
-    """The item that was framed."""
+    """Return the item that was framed."""
     (item,) = v1.IngestRequest.FromString(body).items
     return item
 

@@ -61,7 +61,7 @@ class Batch(NamedTuple):
 
 
 class Outbox:
-    """First in, first out. Many threads put, some take and settle, in any order.
+    """A queue, first in, first out. Many threads put, some take and settle, in any order.
 
     A message counts against the bounds until it is settled, so that a batch on its way does
     not make room for another of the same size.
@@ -83,7 +83,7 @@ class Outbox:
         self._closed = False
 
     def put(self, entry: Entry, block_seconds: float) -> None:
-        """Queues a message; waits for room up to `block_seconds`.
+        """Queue a message. Wait for room up to `block_seconds`.
 
         Raises:
             BufferFull: If there was no room in time.
@@ -105,7 +105,7 @@ class Outbox:
                 self._filled.notify()
 
     def take(self) -> Batch | None:
-        """Waits until a batch is due and takes it; None once closed and drained."""
+        """Wait until a batch is due, and take it; None once closed and drained."""
         with self._lock:
             while not self._is_due():
                 left = self._due - time.monotonic() if self._entries else None
@@ -120,7 +120,7 @@ class Outbox:
             return batch
 
     def settle(self, batch: Batch) -> None:
-        """Says that a batch has its answer."""
+        """Note that a batch has its answer."""
         with self._lock:
             del self._in_flight[batch.start]
             self._settled_count += len(batch.entries)
@@ -128,7 +128,7 @@ class Outbox:
             self._settled.notify_all()
 
     def wait(self, timeout: float | None) -> int:
-        """Waits until all that was put before is settled; answers how many are not yet."""
+        """Wait until all that was put before is settled. Return how many are not yet."""
         with self._lock:
             up_to = self._flush_up_to = self._put_count
             self._filled.notify_all()
@@ -136,7 +136,7 @@ class Outbox:
             return self._pending(up_to)
 
     def close(self) -> None:
-        """Takes no more messages; what waits is due at once. Closing twice is no error."""
+        """Take no more messages; what waits is due at once. Closing twice is no error."""
         with self._lock:
             self._closed = True
             self._filled.notify_all()
@@ -159,7 +159,7 @@ class Outbox:
             )
 
     def _pending(self, up_to: int) -> int:
-        """How many of the first `up_to` messages have no answer yet."""
+        """Return how many of the first `up_to` messages have no answer yet."""
         in_flight = sum(
             min(count, max(0, up_to - start)) for start, count in self._in_flight.items()
         )

@@ -1,6 +1,6 @@
-"""Merge and unlink, said once for both clients and for previews.
+"""Merge and unlink, written once for both clients and for previews.
 
-They stand apart from `Writes`, which a `Buffer` has too: the service dates them when it gets
+They are apart from `Writes`, which a `Buffer` has too: the service dates them when it gets
 them, so they are calls of their own and not messages of a batch.
 """
 
@@ -14,7 +14,7 @@ U_co = TypeVar("U_co", covariant=True)
 
 
 class Pairs(Writes[R_co], Generic[R_co, U_co]):
-    """Joins two users, and parts what was joined, after the fact.
+    """The calls that join two users, and part what was joined, after the fact.
 
     The service dates both, so they take no `timestamp`. `reason` is kept with the message: at
     most 1,024 bytes.
@@ -29,7 +29,7 @@ class Pairs(Writes[R_co], Generic[R_co, U_co]):
         message_id: str | None = None,
         timeout: float | None = None,
     ) -> R_co:
-        """Says that two user ids are one person, of whom `user_id` stays the canonical one."""
+        """Say that two user ids are one person, of whom `user_id` stays the canonical one."""
         return self._merge(_calls.merge(user_id, previous_user_id, reason, message_id), timeout)
 
     def unlink(
@@ -42,7 +42,7 @@ class Pairs(Writes[R_co], Generic[R_co, U_co]):
         message_id: str | None = None,
         timeout: float | None = None,
     ) -> U_co:
-        """Takes back what joins a user and a device, or two users. Give one of the two.
+        """Take back what joins a user and a device, or two users. Give one of the two.
 
         Their claims and direct links up to now do not count any more, whenever they arrive;
         later ones do. Both sides are what they would have been.
@@ -52,8 +52,8 @@ class Pairs(Writes[R_co], Generic[R_co, U_co]):
 
     @abstractmethod
     def _merge(self, request: v1.MergeRequest, timeout: float | None) -> R_co:
-        """Sends a finished request; `timeout` is in seconds."""
+        """Send a finished request; `timeout` is in seconds."""
 
     @abstractmethod
     def _unlink(self, request: v1.UnlinkRequest, timeout: float | None) -> U_co:
-        """The same of an unlink."""
+        """Send a finished unlink."""

@@ -1,6 +1,6 @@
-"""What a session knows of its visitor, and how each call changes it.
+"""What a session knows about its visitor, and how each call changes it.
 
-It keeps nothing itself: what the storages say, holds. So sessions over the same storages
+It keeps nothing itself: what the storages have counts. So sessions over the same storages
 (the tabs of a browser, the requests of one visitor) agree: a logout in one is one in all.
 """
 
@@ -24,21 +24,21 @@ _RENEWAL_MAX = timedelta(days=1)
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What is known of a visitor. None: not known."""
+    """What is known about a visitor. None: not known."""
 
     anonymous_id: str | None = None
     user_id: str | None = None
     traits: dict[str, Any] = field(default_factory=dict)
 
     def identified(self, user_id: str | None, traits: Mapping[str, Any] | None) -> "State":
-        """The state after an identify. Another user does not inherit the traits kept."""
+        """Return the state after an identify. Another user does not inherit the traits kept."""
         is_other = bool(user_id and self.user_id and user_id != self.user_id)
         kept = {} if is_other else self.traits
         return replace(self, user_id=user_id or self.user_id, traits={**kept, **(traits or {})})
 
 
 class Visitor:
-    """Reads and writes a visitor's state. Its methods are atomic for threads that share it."""
+    """A visitor's state in its storages. Methods are atomic for threads that share it."""
 
     def __init__(
         self,
@@ -56,7 +56,7 @@ class Visitor:
         self.lock = threading.RLock()
 
     def read(self) -> State:
-        """The state now: of the storage or, where that has none or expired, the fallback."""
+        """Return the state now: of the storage or, where that has none or expired, the fallback."""
         now = self._now().timestamp()
         kept = _checked(self._storage.load())
         if kept is not None and kept.holds(now) and (kept.state.anonymous_id or not self._fallback):
@@ -72,7 +72,7 @@ class Visitor:
         return restored.state
 
     def write(self, state: State) -> None:
-        """Keeps the state; ids in both storages, traits in the fallback if there is one."""
+        """Keep the state; ids in both storages, traits in the fallback if there is one."""
         ids = {"anonymous_id": state.anonymous_id, "user_id": state.user_id}
         expires_at = (self._now() + self._expires).timestamp()
         if self._fallback is None:
@@ -82,13 +82,13 @@ class Visitor:
         self._storage.save({**ids, "expires_at": expires_at})
 
     def clear(self) -> None:
-        """Forgets the visitor, in both storages."""
+        """Forget the visitor, in both storages."""
         if self._fallback is not None:
             self._fallback.clear()
         self._storage.clear()
 
     def ensure(self) -> State:
-        """The state, with an anonymous id: a new one is made and kept if there is none."""
+        """Return the state, with an anonymous id: a new one is made and kept if there is none."""
         with self.lock:
             state = self.read()
             if state.anonymous_id is None:
@@ -97,7 +97,7 @@ class Visitor:
             return state
 
     def overwrite(self, anonymous_id: str) -> None:
-        """Takes another anonymous id, made elsewhere."""
+        """Take another anonymous id, made elsewhere."""
         if not isinstance(anonymous_id, str) or not anonymous_id:
             raise InvalidArgument(
                 "an anonymous id is a text that is not empty",
@@ -108,7 +108,7 @@ class Visitor:
             self.write(replace(self.read(), anonymous_id=anonymous_id))
 
     def prepare(self, call: CallOptions) -> tuple[State, CallOptions]:
-        """The state, with an anonymous id, and a call's keywords with its time.
+        """Return the state, with an anonymous id, and a call's keywords with its time.
 
         Both are taken under one lock: so no reset of another thread comes between, and a
         call never carries the ids of a use that had ended by then.
@@ -119,7 +119,7 @@ class Visitor:
     def identify(
         self, user_id: str | None, traits: JsonObject | None, call: CallOptions
     ) -> tuple[State, State, CallOptions]:
-        """Keeps who the visitor is; the states before and after, and the call's keywords."""
+        """Keep who the visitor is. Return the states before and after, and the call's keywords."""
         if user_id is not None and not isinstance(user_id, str):
             raise TypeError("user_id must be a text; convert other ids with str()")
         known = _pure_json(traits)
@@ -131,18 +131,18 @@ class Visitor:
             return before, after, self._stamped(call)
 
     def restore(self, before: State, after: State) -> None:
-        """Goes back to `before`, unless another call changed the state since."""
+        """Go back to `before`, unless another call changed the state since."""
         with self.lock:
             if self.read() == after:
                 self.write(before)
 
     def set_traits(self, traits: JsonObject, call: CallOptions) -> tuple[State, CallOptions]:
-        """Keeps more traits."""
+        """Keep more traits."""
         _, after, call = self.identify(None, traits, call)
         return after, call
 
     def increment(self, trait: str, by: float, call: CallOptions) -> tuple[State, CallOptions]:
-        """Adds to a trait that is kept as a number. What others are is known to the service."""
+        """Add to a trait that is kept as a number. Only the service knows what others are."""
         _pure_json({trait: by})
         with self.lock:
             state = self.ensure()
@@ -153,7 +153,7 @@ class Visitor:
             return state, self._stamped(call)
 
     def reset(self, call: CallOptions) -> tuple[State, CallOptions]:
-        """Forgets the visitor; gives the state that was."""
+        """Forget the visitor. Return the state that was."""
         with self.lock:
             state = self.read()
             self.clear()
@@ -163,7 +163,7 @@ class Visitor:
         return {**call, "timestamp": call.get("timestamp") or self._now()}
 
     def _with_fallback_traits(self, state: State) -> State:
-        """With a fallback, traits are there; unless they are of another user."""
+        """Return the state with the fallback's traits, unless they are of another user."""
         if self._fallback is None:
             return state
         local = _checked(self._fallback.load())
@@ -182,7 +182,7 @@ class _Kept:
 
 
 def _checked(loaded: object) -> _Kept | None:
-    """What a storage gave, if it is what `write` writes; anybody can write a cookie."""
+    """Return what a storage had, if it is what `write` writes: anybody can write a cookie."""
     if loaded is None:
         return None
     try:
@@ -208,7 +208,7 @@ def _parsed(loaded: object) -> _Kept:
 
 
 def _pure_json(value: JsonObject | None) -> dict[str, Any]:
-    """A copy that shares nothing with the caller's object, and that any storage can keep.
+    """Return a copy that shares nothing with the caller's object, and that any storage can keep.
 
     Raises:
         InvalidArgument: If it is no JSON object.

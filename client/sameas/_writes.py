@@ -1,7 +1,7 @@
-"""The writing calls, said once for `Client`, `AsyncClient` and `Buffer`.
+"""The writing calls, written once for `Client`, `AsyncClient` and `Buffer`.
 
 The three differ only in what becomes of a finished request, `_deliver`, and so in what a
-call gives back: a receipt, a receipt to be awaited, or the id of a message queued.
+call returns: a receipt, a receipt to be awaited, or the id of a message queued.
 """
 
 from abc import ABC, abstractmethod
@@ -23,7 +23,7 @@ _GROUP = v1.MessageKind.MESSAGE_KIND_GROUP
 
 
 class Writes(ABC, Generic[R_co]):
-    """Says who did what.
+    """The calls that say who did what.
 
     Ids are 1 to 256 bytes; None and the empty text both mean absent. Dicts go out as JSON of
     at most 32 KiB. All calls take the keywords of `CallOptions` (`timestamp`, `context`,
@@ -39,7 +39,7 @@ class Writes(ABC, Generic[R_co]):
         anonymous_id: str | None = None,
         **call: Unpack[CallOptions],
     ) -> R_co:
-        """Says who a user is, at each login and when traits change. Either id or both.
+        """Say who a user is, at each login and when traits change. Either id or both.
 
         With both ids the device's anonymous past joins the user at once.
         """
@@ -54,7 +54,7 @@ class Writes(ABC, Generic[R_co]):
         anonymous_id: str | None = None,
         **call: Unpack[CallOptions],
     ) -> R_co:
-        """Joins one source to a user, at sign-up: a device, or a former user id.
+        """Join one source to a user, at sign-up: a device, or a former user id.
 
         A former user id makes the two users one person, of whom `user_id` stays the
         canonical one. `anonymous_id`, the caller's own device, then claims nothing.
@@ -71,7 +71,7 @@ class Writes(ABC, Generic[R_co]):
         anonymous_id: str | None = None,
         **call: Unpack[CallOptions],
     ) -> R_co:
-        """Says what somebody did: an event of 1 to 256 bytes. Either id or both."""
+        """Say what somebody did: an event of 1 to 256 bytes. Either id or both."""
         return self._track(_TRACK, event, properties, (user_id, anonymous_id), call)
 
     def page(
@@ -83,7 +83,7 @@ class Writes(ABC, Generic[R_co]):
         anonymous_id: str | None = None,
         **call: Unpack[CallOptions],
     ) -> R_co:
-        """Says that somebody saw a page of a site. Either id or both."""
+        """Say that somebody saw a page of a site. Either id or both."""
         return self._track(_PAGE, name, properties, (user_id, anonymous_id), call)
 
     def screen(
@@ -95,7 +95,7 @@ class Writes(ABC, Generic[R_co]):
         anonymous_id: str | None = None,
         **call: Unpack[CallOptions],
     ) -> R_co:
-        """Says that somebody saw a screen of an app. Either id or both."""
+        """Say that somebody saw a screen of an app. Either id or both."""
         return self._track(_SCREEN, name, properties, (user_id, anonymous_id), call)
 
     def group(
@@ -107,13 +107,13 @@ class Writes(ABC, Generic[R_co]):
         anonymous_id: str | None = None,
         **call: Unpack[CallOptions],
     ) -> R_co:
-        """Says that somebody belongs to a group; kept, without a part in identity."""
+        """Say that somebody belongs to a group: kept, and without effect on identity."""
         return self._track(_GROUP, group_id, traits, (user_id, anonymous_id), call)
 
     def reset(
         self, anonymous_id: str, *, user_id: str | None = None, **call: Unpack[CallOptions]
     ) -> R_co:
-        """Ends a device's present use, at logout. It cannot be undone.
+        """End a device's present use, at logout. It cannot be undone.
 
         What the device does next is another, anonymous person's until somebody signs in.
         """
@@ -126,7 +126,7 @@ class Writes(ABC, Generic[R_co]):
         anonymous_id: str | None = None,
         **changes: Unpack[ProfileOptions],
     ) -> R_co:
-        """Changes traits without an event. Either id or both, and at least one operation.
+        """Change traits without an event. Either id or both, and at least one operation.
 
         Operations are the keywords `set`, `set_once`, `unset`, `increment`, `append`,
         `union` and `remove`, explained in `ProfileOptions`.
@@ -160,4 +160,4 @@ class Writes(ABC, Generic[R_co]):
 
     @abstractmethod
     def _deliver(self, request: WriteRequest, timeout: float | None) -> R_co:
-        """Sends or queues a stamped request; `timeout` is in seconds."""
+        """Send or queue a stamped request; `timeout` is in seconds."""

@@ -27,7 +27,7 @@ ResponseT = TypeVar("ResponseT")
 
 
 class AsyncClient(Pairs[Coroutine[Any, Any, Receipt], Coroutine[Any, Any, Unlinked]]):
-    """Talks to a sameas service from one event loop. Open it inside that loop.
+    """A client of a sameas service for one event loop. Open it inside that loop.
 
         async with AsyncClient("127.0.0.1:50051") as client:
             await client.identify("u-17", {"plan": "pro"}, anonymous_id="3f0c...")
@@ -45,7 +45,7 @@ class AsyncClient(Pairs[Coroutine[Any, Any, Receipt], Coroutine[Any, Any, Unlink
         channel: grpc.aio.Channel | None = None,
         timeout: float = _channel.TIMEOUT_SECONDS,
     ) -> None:
-        """Connects when the first call is made. The arguments are those of `Client`."""
+        """Connect when the first call is made. The arguments are those of `Client`."""
         used = channel or _channel.open_aio_channel(target, credentials)
         self._owned = None if channel else used
         self._identity = v1.IdentityServiceStub(used)
@@ -63,7 +63,7 @@ class AsyncClient(Pairs[Coroutine[Any, Any, Receipt], Coroutine[Any, Any, Unlink
         }
 
     async def close(self) -> None:
-        """Closes the channel, unless it was given. Calls in flight are cancelled."""
+        """Close the channel, unless it was given. Calls in flight are cancelled."""
         if self._owned is not None:
             await self._owned.close()
 
@@ -90,7 +90,7 @@ class AsyncClient(Pairs[Coroutine[Any, Any, Receipt], Coroutine[Any, Any, Unlink
         imported: bool = False,
         timeout: float | None = None,
     ) -> list[Receipt | Refusal]:
-        """Sends a batch of at most 2,500 messages and 4 MiB; one answer an item, in order.
+        """Send a batch of at most 2,500 messages and 4 MiB; one answer an item, in order.
 
         A bad item fails alone. Items without a message id get one, so retries count once.
         `imported` is for what was received elsewhere: times are final.
@@ -101,7 +101,7 @@ class AsyncClient(Pairs[Coroutine[Any, Any, Receipt], Coroutine[Any, Any, Unlink
     async def ingest_batch(
         self, request: v1.IngestRequest, *, timeout: float | None = None
     ) -> v1.IngestResponse:
-        """The same in messages of the API; each item must have its message id already."""
+        """Send the same in messages of the API; each item must have its message id already."""
         _calls.set_time(request.sent_at, None, "sent_at")
         return await self._call(self._identity.Ingest, request, timeout)
 
@@ -114,9 +114,9 @@ class AsyncClient(Pairs[Coroutine[Any, Any, Receipt], Coroutine[Any, Any, Unlink
         as_of: datetime | None = None,
         timeout: float | None = None,
     ) -> Person:
-        """The person that an id belongs to now. Give one id.
+        """Return the person that an id belongs to now. Give one id.
 
-        With `as_of`: what was believed then, as only the messages count that the service had
+        With `as_of`: what was believed then. Only the messages count that the service had
         received up to that time.
 
         Raises:
@@ -135,7 +135,7 @@ class AsyncClient(Pairs[Coroutine[Any, Any, Receipt], Coroutine[Any, Any, Unlink
         as_of: datetime | None = None,
         timeout: float | None = None,
     ) -> list[Person | None]:
-        """The persons of at most 1,000 keys, from one snapshot; None for an unused id.
+        """Return the persons of at most 1,000 keys, from one snapshot; None for an unused id.
 
         For `as_of` see `person`.
         """
@@ -154,7 +154,7 @@ class AsyncClient(Pairs[Coroutine[Any, Any, Receipt], Coroutine[Any, Any, Unlink
         timeout: float | None = None,
         **only: Unpack[TimelineFilter],
     ) -> AsyncIterator[TimelineMessage]:
-        """A person's timeline in order of event time; pages are fetched as it is read.
+        """Yield a person's timeline in order of event time; pages are fetched as it is read.
 
         Give one id. `only` narrows it; see `TimelineFilter`. `timeout` is for each page. For
         `as_of` see `person`; with it each page costs as much as the whole timeline.
@@ -181,7 +181,7 @@ class AsyncClient(Pairs[Coroutine[Any, Any, Receipt], Coroutine[Any, Any, Unlink
         as_of: datetime | None = None,
         timeout: float | None = None,
     ) -> Explanation:
-        """Why two ids are one person, as the messages that join them; or why they are not.
+        """Return why two ids are one person, as the messages that join them, or why they are not.
 
             client.explain(v1.PersonKey(anonymous_id="3f0c..."), v1.PersonKey(user_id="u-17"))
 
@@ -197,9 +197,9 @@ class AsyncClient(Pairs[Coroutine[Any, Any, Receipt], Coroutine[Any, Any, Unlink
     async def watch_changes(
         self, cursor: str = "", *, follow: bool = False, timeout: float | None = None
     ) -> AsyncIterator[WatchedChange]:
-        """Every change of who is who behind a cursor, in order; then the iterator ends.
+        """Yield every change of who is who after a cursor, in order, up to the present.
 
-        With `follow` it waits for more instead, and ends with `Unavailable` when the server
+        With `follow` it then waits for more, and ends with `Unavailable` when the server
         stops: call again with the last cursor. Close the iterator to cancel. There is no
         deadline but the `timeout` that is given, which is for the whole.
         """

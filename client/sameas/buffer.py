@@ -34,11 +34,11 @@ class Buffer(Writes[str]):
 
     Nothing is dropped silently. When the queue is full a call blocks (its `timeout`, or
     `block_seconds`) and then raises `BufferFull`. A batch that the server cannot take now is
-    kept and sent again, with the same message ids. What is refused, or undelivered when all
+    kept and sent again, with the same message ids. What is refused, or undelivered when its
     time is over, goes to `on_error` (or the log `sameas`) and into the next report.
 
     The queue is memory: a process that is killed loses what was not sent. Open a buffer
-    after a fork, never before. Safe to share by threads.
+    after a fork, never before. Threads may share it.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class Buffer(Writes[str]):
         *,
         on_error: OnError | None = None,
     ) -> None:
-        """Starts the threads.
+        """Start the threads.
 
         Args:
             client: Sends the batches; close it after the buffer.
@@ -70,7 +70,7 @@ class Buffer(Writes[str]):
         atexit.register(self._close_at_exit)
 
     def flush(self, timeout: float | None = None) -> FlushReport:
-        """Sends what is queued and waits until all of it has an answer.
+        """Send what is queued, and wait until all of it has an answer.
 
         Args:
             timeout: Seconds to wait at most. None: as long as it takes, which the buffer's
@@ -84,7 +84,7 @@ class Buffer(Writes[str]):
         return self._delivery.report(pending)
 
     def close(self, timeout: float | None = None) -> FlushReport:
-        """Sends what is queued, takes nothing more, and ends the threads.
+        """Send what is queued, take nothing more, and end the threads.
 
         Args:
             timeout: Seconds that it may take. None: `close_seconds`. What is not delivered
@@ -137,6 +137,6 @@ class Buffer(Writes[str]):
             self._close_and_warn()
 
     def _close_and_warn(self) -> None:
-        """Closes where nobody reads the report: what failed was told, what hangs was not."""
+        """Close where no one reads the report. What failed was reported; warn of what hangs."""
         if pending := self.close().pending:
             _LOG.warning("%d messages have no answer yet as the buffer closes", pending)

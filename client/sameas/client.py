@@ -27,7 +27,7 @@ ResponseT = TypeVar("ResponseT")
 
 
 class Client(Pairs[Receipt, Unlinked]):
-    """Talks to a sameas service. Safe to share by threads; one for a process is enough.
+    """A client of a sameas service. Threads may share it; one for a process is enough.
 
         with Client("127.0.0.1:50051") as client:
             client.identify("u-17", {"plan": "pro"}, anonymous_id="3f0c...")
@@ -45,14 +45,14 @@ class Client(Pairs[Receipt, Unlinked]):
         channel: grpc.Channel | None = None,
         timeout: float = _channel.TIMEOUT_SECONDS,
     ) -> None:
-        """Connects when the first call is made.
+        """Connect when the first call is made.
 
         Args:
             target: `host:port`, or another gRPC name (`dns:///...`, `unix:...`).
             key: The workspace's key, sent as a bearer token with each call. This version's
                 server reads none and refuses calls that bring one.
             credentials: For TLS (`grpc.ssl_channel_credentials()`); otherwise plain text,
-                which is for the own machine or a network that nobody else listens on.
+                which is for the own machine or a network that no one else listens on.
             channel: A channel to use instead of opening one; make it with
                 `channel_options()` to have retries. Whoever opened it closes it.
             timeout: Seconds that a call may take, retries included.
@@ -74,7 +74,7 @@ class Client(Pairs[Receipt, Unlinked]):
         }
 
     def close(self) -> None:
-        """Closes the channel, unless it was given. Calls in flight are cancelled."""
+        """Close the channel, unless it was given. Calls in flight are cancelled."""
         if self._owned is not None:
             self._owned.close()
 
@@ -101,7 +101,7 @@ class Client(Pairs[Receipt, Unlinked]):
         imported: bool = False,
         timeout: float | None = None,
     ) -> list[Receipt | Refusal]:
-        """Sends a batch of at most 2,500 messages and 4 MiB; one answer an item, in order.
+        """Send a batch of at most 2,500 messages and 4 MiB; one answer an item, in order.
 
         A bad item fails alone. Items without a message id get one, so retries count once.
         `imported` is for what was received elsewhere: times are final.
@@ -112,7 +112,7 @@ class Client(Pairs[Receipt, Unlinked]):
     def ingest_batch(
         self, request: v1.IngestRequest, *, timeout: float | None = None
     ) -> v1.IngestResponse:
-        """The same in messages of the API; each item must have its message id already."""
+        """Send the same in messages of the API; each item must have its message id already."""
         _calls.set_time(request.sent_at, None, "sent_at")
         return self._call(self._identity.Ingest, request, timeout)
 
@@ -125,9 +125,9 @@ class Client(Pairs[Receipt, Unlinked]):
         as_of: datetime | None = None,
         timeout: float | None = None,
     ) -> Person:
-        """The person that an id belongs to now. Give one id.
+        """Return the person that an id belongs to now. Give one id.
 
-        With `as_of`: what was believed then, as only the messages count that the service had
+        With `as_of`: what was believed then. Only the messages count that the service had
         received up to that time.
 
         Raises:
@@ -145,7 +145,7 @@ class Client(Pairs[Receipt, Unlinked]):
         as_of: datetime | None = None,
         timeout: float | None = None,
     ) -> list[Person | None]:
-        """The persons of at most 1,000 keys, from one snapshot; None for an unused id.
+        """Return the persons of at most 1,000 keys, from one snapshot; None for an unused id.
 
         For `as_of` see `person`.
         """
@@ -163,7 +163,7 @@ class Client(Pairs[Receipt, Unlinked]):
         timeout: float | None = None,
         **only: Unpack[TimelineFilter],
     ) -> Iterator[TimelineMessage]:
-        """A person's timeline in order of event time; pages are fetched as it is read.
+        """Yield a person's timeline in order of event time; pages are fetched as it is read.
 
         Give one id. `only` narrows it; see `TimelineFilter`. `timeout` is for each page. For
         `as_of` see `person`; with it each page costs as much as the whole timeline.
@@ -189,7 +189,7 @@ class Client(Pairs[Receipt, Unlinked]):
         as_of: datetime | None = None,
         timeout: float | None = None,
     ) -> Explanation:
-        """Why two ids are one person, as the messages that join them; or why they are not.
+        """Return why two ids are one person, as the messages that join them, or why they are not.
 
             client.explain(v1.PersonKey(anonymous_id="3f0c..."), v1.PersonKey(user_id="u-17"))
 
@@ -205,9 +205,9 @@ class Client(Pairs[Receipt, Unlinked]):
     def watch_changes(
         self, cursor: str = "", *, follow: bool = False, timeout: float | None = None
     ) -> Iterator[WatchedChange]:
-        """Every change of who is who behind a cursor, in order; then the iterator ends.
+        """Yield every change of who is who after a cursor, in order, up to the present.
 
-        With `follow` it waits for more instead, and ends with `Unavailable` when the server
+        With `follow` it then waits for more, and ends with `Unavailable` when the server
         stops: call again with the last cursor. Leave the loop to cancel. There is no deadline
         but the `timeout` that is given, which is for the whole.
         """
@@ -224,7 +224,7 @@ class Client(Pairs[Receipt, Unlinked]):
     def buffer(
         self, options: BufferOptions | None = None, *, on_error: OnError | None = None
     ) -> Buffer:
-        """A buffer that sends through this client; close it before the client."""
+        """Return a buffer that sends through this client; close it before the client."""
         return Buffer(self, options, on_error=on_error)
 
     def _deliver(self, request: WriteRequest, timeout: float | None) -> Receipt:

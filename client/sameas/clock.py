@@ -15,9 +15,9 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Clock:
-    """A wall clock that never repeats and never steps back. Safe to share by threads.
+    """A wall clock that never repeats and never steps back. Threads may share it.
 
-    While the machine's clock is behind what was given last (it was set back, or two calls
+    While the machine's clock is not past the last reading (it was set back, or two calls
     fell on one microsecond), each reading is the last one plus one microsecond.
     """
 
@@ -27,11 +27,11 @@ class Clock:
         self.unlock()
 
     def unlock(self) -> None:
-        """Makes a new lock: after a fork the old one may be held by a thread that is gone."""
+        """Make a new lock: after a fork the old one may be held by a thread that is gone."""
         self._lock = threading.Lock()
 
     def micros(self) -> int:
-        """The time now, in microseconds since 1970 (UTC), later than any given before."""
+        """Return the time now, in microseconds since 1970 (UTC), later than any returned before."""
         now = self._time_ns() // 1_000
         with self._lock:
             if now <= self._last:
@@ -40,12 +40,12 @@ class Clock:
             return now
 
     def now(self) -> datetime:
-        """The same as an aware datetime in UTC. Nothing is lost: both count microseconds."""
+        """Return the same as an aware datetime in UTC. Nothing is lost: both count microseconds."""
         return from_micros(self.micros())
 
 
 def to_micros(value: datetime) -> int:
-    """Microseconds since 1970 of an aware datetime, exactly (no floating point).
+    """Return an aware datetime in microseconds since 1970, exactly (no floating point).
 
     Raises:
         ValueError: If the datetime is naive, since it then names no moment.
@@ -57,7 +57,7 @@ def to_micros(value: datetime) -> int:
 
 
 def from_micros(micros: int) -> datetime:
-    """The aware datetime (UTC) of microseconds since 1970."""
+    """Return the aware datetime (UTC) of microseconds since 1970."""
     return EPOCH + timedelta(microseconds=micros)
 
 

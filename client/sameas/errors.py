@@ -8,7 +8,7 @@
     ├── Unauthenticated      no key, or not one that the server reads
     ├── PermissionDenied     the key may not make this call
     ├── ResourceExhausted    the server cannot take it now, or a size limit was met
-    │   ├── Overloaded       too many messages wait for the server's disk
+    │   ├── Overloaded       too many calls wait at the server
     │   ├── DiskFull         the server's disk is full; reads go on
     │   └── BufferFull       the buffer of this process is full; nothing was queued
     ├── Unavailable          the server cannot be reached, or is stopping
@@ -99,7 +99,7 @@ class FailedPrecondition(SameasError):
 
 
 class Unauthenticated(SameasError):
-    """The server does not know the key."""
+    """The server does not know the key, or reads none."""
 
     default_code = grpc.StatusCode.UNAUTHENTICATED
 
@@ -117,7 +117,7 @@ class ResourceExhausted(SameasError):
 
 
 class Overloaded(ResourceExhausted):
-    """Too many messages wait for the server's disk. Nothing was kept; try again later."""
+    """Too many calls wait at the server. Nothing was kept; try again later."""
 
 
 class DiskFull(ResourceExhausted):
@@ -179,7 +179,7 @@ _BY_CODE: dict[grpc.StatusCode, type[SameasError]] = {
 
 
 def from_rpc_error(error: grpc.RpcError) -> SameasError:
-    """The exception for a failed call, sync or aio; to be raised `from` the RpcError."""
+    """Return the exception for a failed call, sync or aio; to be raised `from` the RpcError."""
     code = error.code() or grpc.StatusCode.UNKNOWN
     details = _details(error)
     info = _error_info(details)
@@ -190,16 +190,16 @@ def from_rpc_error(error: grpc.RpcError) -> SameasError:
 
 
 def _details(error: grpc.RpcError) -> Sequence[any_pb2.Any]:
-    """What the status has with it: nothing from proxies and gRPC itself."""
+    """Return what comes with the status: nothing from proxies and gRPC itself."""
     try:
         status = rpc_status.from_call(error)
-    except ValueError:  # details that contradict the status are nobody's
+    except ValueError:  # details that contradict the status are not the service's
         return ()
     return status.details if status else ()
 
 
 def _error_info(details: Sequence[any_pb2.Any]) -> error_details_pb2.ErrorInfo:
-    """The service's ErrorInfo, or an empty one."""
+    """Return the service's ErrorInfo, or an empty one."""
     info = error_details_pb2.ErrorInfo()
     for detail in details:
         if detail.Is(info.DESCRIPTOR) and detail.Unpack(info) and info.domain == DOMAIN:

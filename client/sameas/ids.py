@@ -18,7 +18,7 @@ _VARIANT_RFC = 2 << 62
 
 
 class MessageIds:
-    """Makes UUIDv7s that strictly increase. Safe to share by threads.
+    """A source of UUIDv7s that strictly increase. Threads may share it.
 
     If the machine's clock is set back, ids go on counting from the latest millisecond.
     """
@@ -36,7 +36,7 @@ class MessageIds:
         self._lock = threading.Lock()
 
     def after_fork(self) -> None:
-        """Parts a forked child's ids from its parent's, which has the same counter.
+        """Part a forked child's ids from its parent's, which has the same counter.
 
         The next id takes a new random tail in a later millisecond, so it also stays above
         all ids made before the fork.
@@ -45,7 +45,7 @@ class MessageIds:
         self._reseed = True
 
     def next(self) -> str:
-        """A new id: 36 characters, lower case, greater than any that this object made."""
+        """Return a new id: 36 characters, lower case, greater than any that this object made."""
         millis = self._time_ns() // 1_000_000
         with self._lock:
             self._step(millis)
@@ -58,7 +58,7 @@ class MessageIds:
             return
         self._millis = max(millis, self._millis + 1)
         # 73 random bits of 74: the top one is left free, so that counting up from any of
-        # them for a millisecond (or while the clock is behind) cannot overflow.
+        # them for a millisecond (or while the clock is set back) cannot overflow.
         self._tail = int.from_bytes(self._random_bytes(10)) >> 7
         self._reseed = False
 
@@ -78,7 +78,7 @@ if hasattr(os, "register_at_fork"):  # not on Windows, which does not fork
 
 
 def new_message_id() -> str:
-    """A new message id: a UUIDv7 of 36 characters, strictly increasing in this process.
+    """Return a new message id: a UUIDv7 of 36 characters, strictly increasing in this process.
 
     One belongs to one logical call. Repeating the call with the same id is always safe.
     """
@@ -86,5 +86,5 @@ def new_message_id() -> str:
 
 
 def new_anonymous_id() -> str:
-    """A new anonymous id: 36 random characters (a UUIDv4), which tell nothing of anyone."""
+    """Return a new anonymous id: 36 random characters (a UUIDv4) that say nothing of anyone."""
     return str(uuid.uuid4())

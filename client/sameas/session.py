@@ -1,4 +1,4 @@
-"""One visitor: who they are is kept, and goes with every call."""
+"""One visitor: who they are is kept, and sent with every call."""
 
 from collections.abc import Awaitable, Callable, MutableMapping
 from datetime import datetime, timedelta
@@ -30,7 +30,7 @@ class VisitorCalls(Generic[R]):
         traits_in_context: bool = True,
         now: Callable[[], datetime] = CLOCK.now,
     ) -> None:
-        """Reads and writes nothing yet.
+        """Begin without reading or writing.
 
         Args:
             target: What the calls go through.
@@ -55,7 +55,7 @@ class VisitorCalls(Generic[R]):
         """The device's id: 36 random characters, made and kept when first asked for.
 
         To set it overwrites the id, say by one that a server made. The device is then
-        another one to the service, until somebody signs in on it.
+        another one to the service, until a user signs in on it.
         """
         return self._visitor.ensure().anonymous_id or ""
 
@@ -76,7 +76,7 @@ class VisitorCalls(Generic[R]):
             return dict(self._visitor.read().traits)
 
     def alias(self, user_id: str, **call: Unpack[CallOptions]) -> R:
-        """Joins this device to a new user: once for each user, at sign-up.
+        """Join this device to a new user: once for each user, at sign-up.
 
         Does not keep the user id: call `identify` next.
         """
@@ -86,38 +86,38 @@ class VisitorCalls(Generic[R]):
     def track(
         self, event: str, properties: JsonObject | None = None, **call: Unpack[CallOptions]
     ) -> R:
-        """Says what the visitor did."""
+        """Say what the visitor did."""
         state, call = self._with_traits(call)
         return self._target.track(event, properties, **_ids(state), **call)
 
     def page(
         self, name: str = "", properties: JsonObject | None = None, **call: Unpack[CallOptions]
     ) -> R:
-        """Says that the visitor saw a page."""
+        """Say that the visitor saw a page."""
         state, call = self._with_traits(call)
         return self._target.page(name, properties, **_ids(state), **call)
 
     def screen(
         self, name: str = "", properties: JsonObject | None = None, **call: Unpack[CallOptions]
     ) -> R:
-        """Says that the visitor saw a screen."""
+        """Say that the visitor saw a screen."""
         state, call = self._with_traits(call)
         return self._target.screen(name, properties, **_ids(state), **call)
 
     def group(
         self, group_id: str, traits: JsonObject | None = None, **call: Unpack[CallOptions]
     ) -> R:
-        """Says that the visitor belongs to a group; `traits` are the group's."""
+        """Say that the visitor belongs to a group; `traits` are the group's."""
         state, call = self._with_traits(call)
         return self._target.group(group_id, traits, **_ids(state), **call)
 
     def set_user_properties(self, properties: JsonObject, **call: Unpack[CallOptions]) -> R:
-        """Sets traits of the visitor without an event, and keeps them."""
+        """Set traits of the visitor without an event, and keeps them."""
         state, call = self._visitor.set_traits(properties, call)
         return self._target.update_profile(set=properties, **_ids(state), **call)
 
     def increment(self, trait: str, by: float = 1, **call: Unpack[CallOptions]) -> R:
-        """Adds to a number among the visitor's traits; an absent one counts from 0."""
+        """Add to a number among the visitor's traits; an absent one counts from 0."""
         state, call = self._visitor.increment(trait, by, call)
         return self._target.update_profile(increment={trait: by}, **_ids(state), **call)
 
@@ -156,7 +156,7 @@ class Session(VisitorCalls[R]):
         traits: JsonObject | None = None,
         **call: Unpack[CallOptions],
     ) -> R:
-        """Says who the visitor is, and keeps it. Without a user id: adds traits.
+        """Say who the visitor is, and keep it. Without a user id, add traits.
 
         Another user id than the one kept takes its place, and the traits kept are dropped;
         the anonymous id stays, and the service answers with the warning `DEVICE_SWITCHED`.
@@ -172,7 +172,7 @@ class Session(VisitorCalls[R]):
             raise
 
     def reset(self, **call: Unpack[CallOptions]) -> R | None:
-        """Ends the visitor's use of the device, at logout, and forgets them.
+        """End the visitor's use of the device, at logout, and forget them.
 
         User id, anonymous id and traits are removed from both storages; the next call makes
         a new anonymous id. None if there was no anonymous id: then nothing is sent.
@@ -195,7 +195,7 @@ class AsyncSession(VisitorCalls[Awaitable[Receipt]]):
         traits: JsonObject | None = None,
         **call: Unpack[CallOptions],
     ) -> Receipt:
-        """As `Session.identify`."""
+        """Do as `Session.identify`."""
         before, after, call = self._visitor.identify(user_id, traits, call)
         try:
             return await self._target.identify(
@@ -206,7 +206,7 @@ class AsyncSession(VisitorCalls[Awaitable[Receipt]]):
             raise
 
     async def reset(self, **call: Unpack[CallOptions]) -> Receipt | None:
-        """As `Session.reset`."""
+        """Do as `Session.reset`."""
         state, call = self._visitor.reset(call)
         if state.anonymous_id is None:
             return None

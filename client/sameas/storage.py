@@ -1,4 +1,4 @@
-"""Where a `Session` keeps what it knows of its visitor.
+"""Where a `Session` keeps what it knows about its visitor.
 
 A storage holds one small JSON object. A browser has two of them: a cookie, which expires,
 and the local storage, which does not; `Session` takes both.
@@ -18,39 +18,39 @@ _LOG = logging.getLogger("sameas")
 
 
 class Storage(Protocol):
-    """Keeps one JSON object. An error that it raises reaches the caller of the session."""
+    """A keeper of one JSON object. An error that it raises reaches the caller of the session."""
 
     def load(self) -> Mapping[str, Any] | None:
-        """What was saved last, or None. The session checks it and takes garbage for None."""
+        """Return what was saved last, or None. The session checks it and takes garbage for None."""
 
     def save(self, state: dict[str, Any]) -> None:
-        """Replaces what is kept. All of `state` is JSON."""
+        """Replace what is kept. All of `state` is JSON."""
 
     def clear(self) -> None:
-        """Forgets what is kept. Clearing twice is no error."""
+        """Forget what is kept. Clearing twice is no error."""
 
 
 class MemoryStorage:
-    """Keeps the object as long as the process lives, as mobile libraries do."""
+    """A storage that lasts as long as the process, as in mobile libraries."""
 
     def __init__(self) -> None:
         self._state: dict[str, Any] | None = None
 
     def load(self) -> dict[str, Any] | None:
-        """A copy of what was saved last, or None."""
+        """Return a copy of what was saved last, or None."""
         return copy.deepcopy(self._state)
 
     def save(self, state: dict[str, Any]) -> None:
-        """Keeps a copy."""
+        """Keep a copy."""
         self._state = copy.deepcopy(state)
 
     def clear(self) -> None:
-        """Forgets."""
+        """Forget."""
         self._state = None
 
 
 class JsonFileStorage:
-    """Keeps the object in a file, across restarts: for desktop and command-line programs.
+    """A storage in a file, across restarts: for desktop and command-line programs.
 
     A save replaces the file as a whole, so that a crash leaves the old or the new object.
     Only the file's owner may read it. Its directory must exist. Each load reads the file.
@@ -60,7 +60,7 @@ class JsonFileStorage:
         self._path = Path(path)
 
     def load(self) -> Any:
-        """What the file has, or None if there is no file, or no JSON in it (logged)."""
+        """Return what the file has, or None if there is no file, or no JSON in it (logged)."""
         try:
             return json.loads(self._path.read_bytes())
         except FileNotFoundError:
@@ -70,7 +70,7 @@ class JsonFileStorage:
             return None
 
     def save(self, state: dict[str, Any]) -> None:
-        """Replaces the file.
+        """Replace the file.
 
         Raises:
             OSError: If the file cannot be written; the old one is then untouched.
@@ -89,12 +89,12 @@ class JsonFileStorage:
             raise
 
     def clear(self) -> None:
-        """Removes the file."""
+        """Remove the file."""
         self._path.unlink(missing_ok=True)
 
 
 class MappingStorage:
-    """Keeps the object under one key of a mapping: a web framework's session or cookie.
+    """A storage under one key of a mapping: a web framework's session or cookie.
 
     The object is assigned anew at each save, which is how frameworks notice a change.
     """
@@ -104,20 +104,20 @@ class MappingStorage:
         self._key = key
 
     def load(self) -> Any:
-        """What stands under the key, or None."""
+        """Return what is under the key, or None."""
         return self._mapping.get(self._key)
 
     def save(self, state: dict[str, Any]) -> None:
-        """Puts the object under the key."""
+        """Put the object under the key."""
         self._mapping[self._key] = state
 
     def clear(self) -> None:
-        """Takes the key out; the mapping's other keys are not ours."""
+        """Take the key out; the mapping's other keys are not ours."""
         self._mapping.pop(self._key, None)
 
 
 def as_storage(given: Storage | MutableMapping[str, Any]) -> Storage:
-    """A storage as it is, a mapping in a `MappingStorage`.
+    """Return a storage as it is, a mapping in a `MappingStorage`.
 
     What can be indexed is a mapping, even if it has `load` and `save` too: the session
     objects of Django have, and mean something else by them.

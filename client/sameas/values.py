@@ -19,13 +19,13 @@ class Outcome(StrEnum):
     """What a message did to who is who; for a duplicate, what it did the first time."""
 
     CREATED = "created"
-    """A person came into being: nobody had used this id before."""
+    """A person came into being: no message had used this id before."""
     LINKED = "linked"
     """Ids that were apart are one person now."""
     UNCHANGED = "unchanged"
     """The message was kept, and who is who did not change."""
     SWITCHED = "switched"
-    """The device changed hands. Nobody was fused."""
+    """The device changed hands. No two users were fused."""
     RESET = "reset"
     """The device's present use ended."""
     SPLIT = "split"
@@ -53,7 +53,7 @@ class MessageKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class CallWarning:
-    """Something that a developer should know of an accepted message. Nothing was lost.
+    """Something that a developer should know about an accepted message. Nothing was lost.
 
     Act on `reason` (`DEVICE_SWITCHED`, `ALIAS_REPEATED` ...), not on `message`.
     """
@@ -70,7 +70,7 @@ class Receipt:
     message_id: str
     outcome: Outcome
     person_id: str
-    """The person that the message belongs to now. For a reset: whose use it ended."""
+    """The person that the message belongs to now. For a reset: the one that used the device."""
     absorbed_person_ids: tuple[str, ...] = ()
     """The persons that the message made part of `person_id`. Their ids keep resolving."""
     duplicate: bool = False
@@ -94,7 +94,7 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """A person: one user id or several linked ones, or a stretch of a device nobody owns."""
+    """A person: one user id or several linked ones, or a stretch of a device without an owner."""
 
     person_id: str
     user_id: str | None
@@ -185,7 +185,7 @@ class Explanation:
     chain: tuple[ExplainStep, ...]
     """If they are one person: the steps from one to the other."""
     also: tuple[ExplainStep, ...]
-    """If they are: further pairs that would still join them, were the chain dropped."""
+    """If they are: further pairs that would still join them if the chain were dropped."""
     separations: tuple[Separation, ...]
     """If they are not: what keeps them apart."""
     first_person_id: str
@@ -226,10 +226,10 @@ class IdentityChange:
 
 @dataclass(frozen=True, slots=True)
 class WatchedChange:
-    """A change as `watch_changes` tells it."""
+    """A change as `watch_changes` yields it."""
 
     cursor: str
-    """To go on behind this change; keep it together with what was made of the change."""
+    """To go on after this change; keep it together with what was made of the change."""
     change: IdentityChange
     message_id: str
     """The message that caused it."""
@@ -237,7 +237,7 @@ class WatchedChange:
 
 @dataclass(frozen=True, slots=True)
 class MovedMessages:
-    """So many messages go from one person to another; None stands for nobody."""
+    """How many messages go from one person to another; None means no person."""
 
     former_person_id: str | None
     person_id: str | None
@@ -251,12 +251,12 @@ class Missing(Enum):
 
 
 MISSING = Missing.MISSING
-"""The value of a trait that has none; not None, which stands for JSON's null."""
+"""The value of a trait that has none; not None, which means JSON's null."""
 
 
 @dataclass(frozen=True, slots=True)
 class TraitChange:
-    """A trait of a person gets another value; `MISSING` stands for no value."""
+    """A trait of a person that gets another value; `MISSING` means no value."""
 
     person_id: str
     trait: str
@@ -316,7 +316,7 @@ class FlushReport:
     """Message id and warning, of accepted messages."""
     omitted: int = 0
     """Refused, undelivered and warnings beyond the 10,000 of each that a report keeps. The
-    buffer's `on_error`, or its log, was told of the refused and the undelivered."""
+    buffer's `on_error`, or its log, had the refused and the undelivered."""
     pending: int = 0
     """Messages still without an answer when the time for waiting was over."""
 
