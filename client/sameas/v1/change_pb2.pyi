@@ -110,9 +110,9 @@ class MovedMessages(_message.Message):
     PERSON_ID_FIELD_NUMBER: _builtins.int
     MESSAGES_FIELD_NUMBER: _builtins.int
     former_person_id: _builtins.str
-    """Whose they are now; empty for nobody's."""
+    """The person that they belong to now; empty where there is none."""
     person_id: _builtins.str
-    """Whose they become."""
+    """The person that they go to."""
     messages: _builtins.int
     """How many there are."""
     def __init__(
@@ -141,7 +141,7 @@ class TraitChange(_message.Message):
     FORMER_VALUE_FIELD_NUMBER: _builtins.int
     VALUE_FIELD_NUMBER: _builtins.int
     person_id: _builtins.str
-    """Whose trait."""
+    """The person."""
     trait: _builtins.str
     """Which trait."""
     @_builtins.property
@@ -179,7 +179,7 @@ class Preview(_message.Message):
     TRAITS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def changes(self) -> _containers.RepeatedCompositeFieldContainer[Global___IdentityChange]:
-        """Ids whose person changes."""
+        """Ids that get another person."""
 
     @_builtins.property
     def moved(self) -> _containers.RepeatedCompositeFieldContainer[Global___MovedMessages]:

@@ -29,7 +29,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_ID_REQUIRED: _ErrorReason.ValueType  # 2
     """INVALID_ARGUMENT: an id that this call needs is absent. Empty counts as absent."""
     ERROR_REASON_ID_BLOCKED: _ErrorReason.ValueType  # 3
-    """INVALID_ARGUMENT: the id names nobody (`null`, `undefined`, `0`, white space ...)."""
+    """INVALID_ARGUMENT: the id is a placeholder (`null`, `undefined`, `0`, white space ...)."""
     ERROR_REASON_ID_TOO_LONG: _ErrorReason.ValueType  # 4
     """INVALID_ARGUMENT: the id has more than 256 bytes of UTF-8. Metadata: `max_bytes`."""
     ERROR_REASON_CONTROL_CHARACTER: _ErrorReason.ValueType  # 5
@@ -69,8 +69,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     take: with `validate_only`, or a merge or unlink outside of an import.
     """
     ERROR_REASON_BATCH_TOO_LARGE: _ErrorReason.ValueType  # 19
-    """INVALID_ARGUMENT: more than 2,500 messages or 4 MiB. Metadata: `max_messages`,
-    `max_bytes`.
+    """INVALID_ARGUMENT: more than 2,500 messages or 4 MiB, or more than 1,000 keys. Metadata:
+    `max_messages` and `max_bytes`, or `max_keys`.
     """
     ERROR_REASON_PERSON_NOT_FOUND: _ErrorReason.ValueType  # 20
     """NOT_FOUND: no message of this workspace made such a person."""
@@ -110,7 +110,7 @@ class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Every error carries one google.rpc.ErrorInfo in its details: `reason` is the name below
     without the prefix `ERROR_REASON_`, `domain` is `sameas`, and `metadata` has at least
     `field` where one field is at fault. INVALID_ARGUMENT also carries a BadRequest with
-    that field. In a batch the same things stand in the item's `ItemError`.
+    that field. In a batch the same things are in the item's `ItemError`.
 
     Example: code INVALID_ARGUMENT, ErrorInfo {reason: "ID_BLOCKED", domain: "sameas",
     metadata: {"field": "user_id"}}.
@@ -123,7 +123,7 @@ ERROR_REASON_REQUEST_MALFORMED: ErrorReason.ValueType  # 1
 ERROR_REASON_ID_REQUIRED: ErrorReason.ValueType  # 2
 """INVALID_ARGUMENT: an id that this call needs is absent. Empty counts as absent."""
 ERROR_REASON_ID_BLOCKED: ErrorReason.ValueType  # 3
-"""INVALID_ARGUMENT: the id names nobody (`null`, `undefined`, `0`, white space ...)."""
+"""INVALID_ARGUMENT: the id is a placeholder (`null`, `undefined`, `0`, white space ...)."""
 ERROR_REASON_ID_TOO_LONG: ErrorReason.ValueType  # 4
 """INVALID_ARGUMENT: the id has more than 256 bytes of UTF-8. Metadata: `max_bytes`."""
 ERROR_REASON_CONTROL_CHARACTER: ErrorReason.ValueType  # 5
@@ -163,8 +163,8 @@ ERROR_REASON_CALL_REQUIRED: ErrorReason.ValueType  # 18
 take: with `validate_only`, or a merge or unlink outside of an import.
 """
 ERROR_REASON_BATCH_TOO_LARGE: ErrorReason.ValueType  # 19
-"""INVALID_ARGUMENT: more than 2,500 messages or 4 MiB. Metadata: `max_messages`,
-`max_bytes`.
+"""INVALID_ARGUMENT: more than 2,500 messages or 4 MiB, or more than 1,000 keys. Metadata:
+`max_messages` and `max_bytes`, or `max_keys`.
 """
 ERROR_REASON_PERSON_NOT_FOUND: ErrorReason.ValueType  # 20
 """NOT_FOUND: no message of this workspace made such a person."""

@@ -32,7 +32,7 @@ class _SeparationReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Sepa
     SEPARATION_REASON_OTHER_OWNER: _SeparationReason.ValueType  # 2
     """The device was the user's once; now, or at that time, it is another user's."""
     SEPARATION_REASON_RESET_BETWEEN: _SeparationReason.ValueType  # 3
-    """A reset stands between the user's use of the device and its latest message."""
+    """A reset lies between the user's use of the device and its latest message."""
     SEPARATION_REASON_UNLINKED: _SeparationReason.ValueType  # 4
     """The pair was unlinked."""
     SEPARATION_REASON_RULE: _SeparationReason.ValueType  # 5
@@ -48,7 +48,7 @@ SEPARATION_REASON_NO_CLAIM: SeparationReason.ValueType  # 1
 SEPARATION_REASON_OTHER_OWNER: SeparationReason.ValueType  # 2
 """The device was the user's once; now, or at that time, it is another user's."""
 SEPARATION_REASON_RESET_BETWEEN: SeparationReason.ValueType  # 3
-"""A reset stands between the user's use of the device and its latest message."""
+"""A reset lies between the user's use of the device and its latest message."""
 SEPARATION_REASON_UNLINKED: SeparationReason.ValueType  # 4
 """The pair was unlinked."""
 SEPARATION_REASON_RULE: SeparationReason.ValueType  # 5

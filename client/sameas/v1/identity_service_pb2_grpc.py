@@ -34,7 +34,7 @@ class IdentityServiceStub(object):
     - `message_id`: 1 to 256 bytes, no control characters, unique in the workspace. Where it
     is empty the server makes one and answers with it, and then a repeat counts twice.
     - `anonymous_id` and `user_id`: 1 to 256 bytes of UTF-8, no control characters, compared
-    byte by byte. The two are separate namespaces. Empty means absent. Ids that name nobody
+    byte by byte. The two are separate namespaces. Empty means absent. Placeholders for an id
     (`null`, `undefined`, `0` ...) are refused with `ERROR_REASON_ID_BLOCKED`.
     - `timestamp`: when it happened, by the client's clock. Absent: when the server got it.
     Kept in microseconds. Refused before 2000-01-01; more than a minute ahead of the
@@ -111,7 +111,7 @@ class IdentityServiceServicer(object):
     - `message_id`: 1 to 256 bytes, no control characters, unique in the workspace. Where it
     is empty the server makes one and answers with it, and then a repeat counts twice.
     - `anonymous_id` and `user_id`: 1 to 256 bytes of UTF-8, no control characters, compared
-    byte by byte. The two are separate namespaces. Empty means absent. Ids that name nobody
+    byte by byte. The two are separate namespaces. Empty means absent. Placeholders for an id
     (`null`, `undefined`, `0` ...) are refused with `ERROR_REASON_ID_BLOCKED`.
     - `timestamp`: when it happened, by the client's clock. Absent: when the server got it.
     Kept in microseconds. Refused before 2000-01-01; more than a minute ahead of the
@@ -127,7 +127,7 @@ class IdentityServiceServicer(object):
     """
 
     def Identify(self, request, context):
-        """Says who a user is, with what is known of them. With both ids it claims the device for
+        """Say who a user is, with what is known about them. With both ids it claims the device for
         the user: the anonymous past of the device joins the user's person at once. Call it at
         each login, and when traits change.
         """
@@ -136,7 +136,7 @@ class IdentityServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def Alias(self, request, context):
-        """Joins a source to a user, at sign-up. An anonymous id as the source claims that device
+        """Join a source to a user, at sign-up. An anonymous id as the source claims that device
         for the user; a former user id as the source links two users into one person.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -144,14 +144,14 @@ class IdentityServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def Track(self, request, context):
-        """Says what somebody did. With both ids it also claims the device for the user.
+        """Say what somebody did. With both ids it also claims the device for the user.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Reset(self, request, context):
-        """Ends a device's present use, at logout: what the device does next is another, anonymous
+        """End a device's present use, at logout: what the device does next is another, anonymous
         person's until somebody signs in. A reset cannot be undone.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -159,22 +159,22 @@ class IdentityServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def UpdateProfile(self, request, context):
-        """Changes traits without an event.
+        """Change traits without an event.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Merge(self, request, context):
-        """Says that two user ids are one person, after the fact. Dated by the server: the time of
-        receipt, or just behind the pair's last unlink. Undone by `Unlink`.
+        """Say that two user ids are one person, after the fact. Dated by the server: the time of
+        receipt, or just after the pair's last unlink. Undone by `Unlink`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Unlink(self, request, context):
-        """Takes back what joins a device and a user, or two users: their claims and direct links
+        """Take back what joins a device and a user, or two users: their claims and direct links
         dated up to now do not count, whenever they arrive; later ones do. Both sides are what
         they would have been: attribution, profiles, person ids.
         """
@@ -183,7 +183,7 @@ class IdentityServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def Ingest(self, request, context):
-        """Takes a batch of at most 2,500 messages and 4 MiB, of mixed kinds. One result an item,
+        """Take a batch of at most 2,500 messages and 4 MiB, of mixed kinds. One result an item,
         in the order of the items; a bad item fails alone, the rest is kept.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -191,7 +191,7 @@ class IdentityServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def IngestStream(self, request_iterator, context):
-        """The same as a stream: one response for each request, in order. The server reads on
+        """Take batches as a stream: one response for each request, in order. The server reads on
         while up to 8 batches wait for the disk; past that the stream's flow control holds the
         sender back. After the caller half-closes, the remaining responses follow.
         """
@@ -264,7 +264,7 @@ class IdentityService(object):
     - `message_id`: 1 to 256 bytes, no control characters, unique in the workspace. Where it
     is empty the server makes one and answers with it, and then a repeat counts twice.
     - `anonymous_id` and `user_id`: 1 to 256 bytes of UTF-8, no control characters, compared
-    byte by byte. The two are separate namespaces. Empty means absent. Ids that name nobody
+    byte by byte. The two are separate namespaces. Empty means absent. Placeholders for an id
     (`null`, `undefined`, `0` ...) are refused with `ERROR_REASON_ID_BLOCKED`.
     - `timestamp`: when it happened, by the client's clock. Absent: when the server got it.
     Kept in microseconds. Refused before 2000-01-01; more than a minute ahead of the

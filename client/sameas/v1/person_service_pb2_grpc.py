@@ -69,22 +69,22 @@ class PersonServiceServicer(object):
     """
 
     def GetPerson(self, request, context):
-        """The person that an id belongs to now. NOT_FOUND where no message named it.
+        """Return the person that an id belongs to now. NOT_FOUND where no message named it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def BatchGetPersons(self, request, context):
-        """The same for up to 1,000 ids, from one snapshot. One result an id, in their order; an
-        id that nobody used gives an empty result, not an error.
+        """Return the same for up to 1,000 ids, from one snapshot. One result an id, in their order;
+        an id that was never used has an empty result, not an error.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListMessages(self, request, context):
-        """A person's timeline: the messages of all their ids, in order of event time. NOT_FOUND
+        """Return a person's timeline: the messages of all their ids, in order of event time. NOT_FOUND
         where no message named the id.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -92,15 +92,15 @@ class PersonServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def Explain(self, request, context):
-        """Why two ids are one person, as the chain of messages that joins them; or why they are
-        not. NOT_FOUND where no message named one of them.
+        """Return why two ids are one person, as the chain of messages that joins them; or why they
+        are not. NOT_FOUND where no message named one of them.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def WatchChanges(self, request, context):
-        """Every change of who is who, from a cursor on, and then as it happens, each with the
+        """Stream every change of who is who, from a cursor on, and then as it happens, each with the
         message that caused it: at least once, in order. A consumer that applies them to an empty
         map of id to person has what `GetPerson` answers. Ends with UNAVAILABLE when the server
         stops, and may then be called again with the last cursor.
