@@ -188,16 +188,15 @@ class Group:
 
 def names_of(messages: Sequence[Message]) -> Names:
     """Return what messages name."""
-    devices = {m.device for m in messages if m.kind is not Kind.UNLINK}
-    parted = {m.device for m in messages if m.kind is Kind.UNLINK}
-    users = {m.user for m in messages}
-    users.update(m.source for m in messages)
-    return Names(
-        [m.position.message_id for m in messages],
-        [name for name in devices if name is not None],
-        [name for name in parted if name is not None],
-        [name for name in users if name is not None],
-    )
+    devices, parted, users = set[str | None](), set[str | None](), set[str | None]()
+    for message in messages:
+        (parted if message.kind is Kind.UNLINK else devices).add(message.device)
+        users.add(message.user)
+        users.add(message.source)
+    for names in (devices, parted, users):
+        names.discard(None)
+    message_ids = [message.position.message_id for message in messages]
+    return Names(message_ids, list(devices), list(parted), list(users))  # type: ignore[arg-type]
 
 
 def _only(new: Mapping[str, int], named: Iterable[str] | None) -> list[str]:

@@ -1,6 +1,6 @@
 """What one transaction writes of one workspace, collected and written in one order."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 from sameas_service.domain.changes import Change
 from sameas_service.domain.message import Message
@@ -9,8 +9,6 @@ from sameas_service.domain.warnings import CallWarning
 from sameas_service.resolver.facts import Holder, MessageRow, Rows, Workspace
 from sameas_service.resolver.ports import WriteTransaction
 from sameas_service.resolver.row_codec import payload_of
-
-_PARTS = [part.name for part in fields(Rows)]
 
 
 @dataclass(slots=True)
@@ -53,10 +51,27 @@ class UnitOfWork:
 
     def flush(self) -> None:
         """Write what is pending."""
-        if any(getattr(self.rows, name) for name in _PARTS):
+        if self._is_pending:
             self._transaction.apply(self.workspace, self.rows)
             self.changes += self.rows.changes
             self.rows = Rows()
+
+    @property
+    def _is_pending(self) -> bool:
+        """Whether there is any row to write; the parts that most groups have come first."""
+        rows = self.rows
+        return bool(
+            rows.messages
+            or rows.devices
+            or rows.users
+            or rows.spans
+            or rows.profiles
+            or rows.changes
+            or rows.links
+            or rows.unlinks
+            or rows.persons
+            or rows.struck_links
+        )
 
     def keep(
         self,

@@ -255,9 +255,9 @@ class SqliteWriteTransaction(SqliteReadTransaction):
         return Opening(
             set(known_ids),
             devices,
-            _numbered(set(names.devices) - {device.name for device in devices}, next_device),
+            _numbered(names.devices, {device.name for device in devices}, next_device),
             [_user_of(*row) for row in users],
-            _numbered(set(names.users) - {row[1] for row in users}, next_user),
+            _numbered(names.users, {row[1] for row in users}, next_user),
             [UnlinkRow(*row) for row in unlinks],
         )
 
@@ -330,8 +330,10 @@ class SqliteWriteTransaction(SqliteReadTransaction):
         writing.apply(self._connection, workspace, rows)
 
 
-def _numbered(names: set[str], first: int) -> dict[str, int]:
-    return {name: number for number, name in enumerate(sorted(names), first)}
+def _numbered(names: Sequence[str], known: set[str], first: int) -> dict[str, int]:
+    """Return surrogates for the names that are not known, in order of name."""
+    new = sorted(name for name in names if name not in known)
+    return {name: number for number, name in enumerate(new, first)}
 
 
 def _device_of(id_: int, name: str, *state: Any) -> Device:
