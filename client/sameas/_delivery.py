@@ -25,7 +25,7 @@ REPORT_ITEMS_MAX = 10_000
 
 _PAUSE_SECONDS_FIRST = 0.2
 _PAUSE_SECONDS_MAX = 10.0
-# A message id counts once, so a batch whose outcome is unknown may be sent again as it is.
+# A message id counts once, so a batch of unknown outcome may be sent again as it is.
 # CANCELLED is the answer of a server's gRPC core that sheds load.
 _TRANSIENT = (
     errors.Unavailable,

@@ -182,7 +182,7 @@ def _guarded_stream(
 
 
 async def abort(context: Context, error: Exception) -> NoReturn:
-    """End a call with the status that an exception stands for."""
+    """End a call with the status that an exception maps to."""
     refused = error if isinstance(error, Refused) else _fault(error)
     await context.abort(code_of(refused.reason), refused.sentence, trailers_of(refused))
     raise AssertionError("abort returned")

@@ -189,7 +189,7 @@ def undone_on_error() -> Iterator[ExitStack]:
 
 
 def failure_of(error: sqlite3.Error) -> StoreError:
-    """Return the failure that an error stands for.
+    """Return the failure that an error of SQLite means.
 
     A code that is not known to be harmless is taken for a failed disk: read errors, a database
     that cannot be opened or written, that is damaged or no database, and a broken protocol.
