@@ -1,4 +1,4 @@
-"""Operations on traits: what a message says of a profile."""
+"""Operations on traits: what a message says about a profile."""
 
 from typing import Any, NamedTuple
 

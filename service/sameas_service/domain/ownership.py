@@ -48,7 +48,7 @@ class Unowned(NamedTuple):
 
 
 class DeviceFold:
-    """Fold one device's messages, in order of position, into its spans.
+    """The fold of one device's messages, in order of position, into its spans.
 
     The first claim of a segment owns from the segment's start: the visitor's past is theirs. A
     claim by another user than the present owner opens a span, cut at the start of their visit,

@@ -35,7 +35,7 @@ FLOAT_MAX = 1.7976931348623157e308
 
 
 class Trait(NamedTuple):
-    """What the fold knows of one trait.
+    """What the fold knows about one trait.
 
     Attributes:
         value: JSON, or a Fraction while a sum is not yet rounded, or `MISSING`.
