@@ -17,12 +17,27 @@ def _quiet(*_: object) -> None:
 
 def peak_bytes(work: str, directory: Path, run_bytes: int = RUN_BYTES) -> int:
     """The most memory that Python takes in a process that does one of the functions below."""
+    return _said(
+        work,
+        directory,
+        f"external_sort.RUN_BYTES = {run_bytes}; import tracemalloc; tracemalloc.start()",
+        "tracemalloc.get_traced_memory()[1]",
+    )
+
+
+def growth_bytes(work: str, directory: Path) -> int:
+    """How much a process that does one of the functions below grows by it, at the most."""
+    read = "1024 * int(Path('/proc/self/status').read_text().split('VmHWM:')[1].split()[0])"
+    return _said(work, directory, f"before = {read}", f"{read} - before")
+
+
+def _said(work: str, directory: Path, before: str, after: str) -> int:
+    """What a process prints after the work."""
     script = (
-        "import sys, tracemalloc; from pathlib import Path; "
+        "import sys; from pathlib import Path; "
         "from sameas_service.resolver.maintain import external_sort; "
-        "from support import maintained; "
-        f"external_sort.RUN_BYTES = {run_bytes}; tracemalloc.start(); "
-        f"maintained.{work}(Path(sys.argv[1])); print(tracemalloc.get_traced_memory()[1])"
+        f"from support import maintained; {before}; "
+        f"maintained.{work}(Path(sys.argv[1])); print({after})"
     )
     tests = Path(__file__).parents[1]
     done = subprocess.run(

@@ -146,7 +146,7 @@ def test_a_visit_does_not_go_back_beyond_the_segments_start(told) -> None:
     before, reset, view, claim = told((0, "view"), (1, "reset"), (2, "view"), (3, "claim", "v"))
     fold = DeviceFold("d", GAP)
     for message in (before, reset, view):
-        fold.take(message.position, message.user, is_reset=message.kind is Kind.RESET)
+        fold.take(*message.position, message.user, is_reset=message.kind is Kind.RESET)
 
     _, second = segments("d", [before, reset, view, claim])
 

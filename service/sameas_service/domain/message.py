@@ -17,11 +17,6 @@ class Position(NamedTuple):
     at: int
     message_id: str
 
-    @property
-    def event_time(self) -> int:
-        """When the message happened, in microseconds."""
-        return self.at // 2
-
 
 START = Position(-(2**62), "")
 """Before every message: where a device's first segment starts."""

@@ -56,7 +56,6 @@ class DeviceFold:
     messages that name no user, with neighbours at most `session_gap` apart.
 
     Attributes:
-        last: the last message's position; `START` before the first.
         open: the span or segment that the next message falls into. After a reset it is empty.
         visit: where the visit starts that the last message belongs to; None if that named a
             user or was a reset.
@@ -64,33 +63,40 @@ class DeviceFold:
 
     def __init__(self, device: str, session_gap: int, start: Position = START) -> None:
         """Begin before the first message of a device, or of a segment that starts there."""
-        self._session_gap = session_gap
-        self.last = START
+        self._gap = 2 * session_gap  # as `at` is twice the event time
+        self._last_at, self._last_id = START
         self.open: Span | Unowned = Unowned(device, start)
         self.visit: Position | None = None
 
+    @property
+    def last(self) -> Position:
+        """The last message's position; `START` before the first."""
+        return Position(self._last_at, self._last_id)
+
     def take(
-        self, position: Position, user: str | None, *, is_reset: bool
+        self, at: int, message_id: str, user: str | None, *, is_reset: bool
     ) -> Span | Unowned | None:
-        """Take the next message. Return the span or segment that it ends, if it ends one."""
-        visit, before = self.visit, self.open
-        if visit is not None and position.event_time - self.last.event_time > self._session_gap:
-            visit = None
-        self.last = position
+        """Take the next message. Return the span or segment that it ends, if it ends one.
+
+        Its position comes in two parts: to make one for each message took half of the time.
+        """
+        before = self.open
+        visit = self.visit if at - self._last_at <= self._gap else None
+        self._last_at, self._last_id = at, message_id
         self.visit = None
         if is_reset:
-            self.open = Unowned(before.device, after(position))
+            self.open = Unowned(before.device, after(self.last))
             return before
         if user is None:
-            self.visit = visit or position
+            self.visit = visit or self.last
             return None
         if isinstance(before, Unowned):
-            self.open = Span(before.device, before.start, user, position)
+            self.open = Span(before.device, before.start, user, self.last)
             return None
         if before.owner == user:
             return None
-        start = visit if visit is not None and self._session_gap > 0 else position
-        self.open = Span(before.device, start, user, position)
+        start = visit if visit is not None and self._gap > 0 else self.last
+        self.open = Span(before.device, start, user, self.last)
         return before
 
 
@@ -122,7 +128,7 @@ def spans_of(
     ended = [
         span
         for m in messages
-        if (span := fold.take(m.position, m.user, is_reset=m.kind is Kind.RESET)) is not None
+        if (span := fold.take(*m.position, m.user, is_reset=m.kind is Kind.RESET)) is not None
     ]
     return [*ended, fold.open]
 

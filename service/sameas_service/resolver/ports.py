@@ -286,7 +286,7 @@ class Maintenance(Protocol):
     def stored(self, workspace: Workspace, table: Table) -> Iterator[tuple[Any, ...]]:
         """Yield a table's rows, keys first, in order of key.
 
-        A row that is of no workspace, since its device or user is gone, is one of the first.
+        Where there is one workspace, a row is its too if its device or user is gone.
         """
 
     def is_rebuilding(self) -> bool:

@@ -4,8 +4,8 @@ The rules are those that `derive` is made of. Here they run over sorted rows ins
 messages at once: device by device for ownership, then person by person for profiles. Devices
 and users are surrogates; names matter to person ids alone.
 
-In memory are the unlinks and links, a byte for each device and user, a run of each sorter, one
-visit of a device, and the operations of one person.
+In memory are the unlinks and links, a byte for each device and user, a run of each sorter, and
+the operations of one person.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -18,10 +18,10 @@ from sameas_service.domain import person_ids
 from sameas_service.domain.message import START, Position
 from sameas_service.domain.ownership import DeviceFold, Span, Unowned
 from sameas_service.resolver.facts import TABLES, Table, Workspace
-from sameas_service.resolver.maintain import profiles
 from sameas_service.resolver.maintain.external_sort import Row, Sorter, paired
 from sameas_service.resolver.maintain.ledger_pass import LedgerPass
 from sameas_service.resolver.maintain.pairs import Pairs, read_pairs
+from sameas_service.resolver.maintain.profiles import Names, attributed, folded
 from sameas_service.resolver.ports import Maintenance
 
 Progress = Callable[[str, int, int], None]
@@ -76,13 +76,11 @@ class Derivation:
         self.rows["unlink"].extend(pairs.unlinks)
         self.rows["link"].extend(pairs.links)
         with ExitStack() as files:
-            ledger = LedgerPass(pairs, files)
+            ledger = LedgerPass(pairs, self.rows["message"], self._wrong_marks, files)
             ledger.read(self._maintenance.entries(self._workspace), self._tell_read)
-            self.rows["message"].extend(ledger.marks)
-            self._wrong_marks.extend(ledger.wrong_marks)
             self._list_users(ledger, pairs)
             self._follow_devices(ledger)
-            for row in profiles.attributed(ledger.visitors, self.rows["span"], pairs):
+            for row in attributed(ledger.visitors, self.rows["span"], pairs):
                 ledger.operations.add(row)
             self._fold_profiles(ledger.operations)
 
@@ -137,7 +135,7 @@ class Derivation:
         fold, segment = DeviceFold(str(device), self._workspace.session_gap), START
         for _, at, message_id, user, is_reset in timeline:
             name_of_user = None if user is None else str(user)
-            ended = fold.take(Position(at, message_id), name_of_user, is_reset=is_reset)
+            ended = fold.take(at, message_id, name_of_user, is_reset=is_reset)
             if ended is None:
                 continue
             self._add_span(device, ended)
@@ -162,7 +160,7 @@ class Derivation:
             self.rows["person"].add((person_id, None, device, *start))
 
     def _fold_profiles(self, operations: Sorter) -> None:
-        users, devices = self._names("user"), self._names("device")
+        users, devices = Names(self._names("user")), Names(self._names("device"))
         told = self._told("profiles", operations)
-        for row in profiles.folded(told, self._workspace.name, users, devices):
+        for row in folded(told, self._workspace.name, users, devices):
             self.rows["profile"].add(row)

@@ -6,7 +6,7 @@ the runs. Where all rows fit one run there is no file.
 
 import tempfile
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, islice
 from operator import itemgetter
 from typing import IO, Any, Self
@@ -17,7 +17,7 @@ Row = tuple[Any, ...]
 """Text, whole numbers of 64 bits, truth values and None. Rows differ in a cell before the first
 one that may be None."""
 
-RUN_BYTES = 8 * 1024 * 1024
+RUN_BYTES = 4 * 1024 * 1024
 """About how much memory the rows of a run take before it is written."""
 
 ROW_BYTES = 300
@@ -59,11 +59,10 @@ class Sorter:
         last = row[-1]
         self._grow(ROW_BYTES + len(last) if type(last) is str else ROW_BYTES)
 
-    def extend(self, rows: Iterable[Row]) -> None:
+    def extend(self, rows: Sequence[Row]) -> None:
         """Add rows without long text."""
-        before = len(self._rows)
         self._rows += rows
-        self._grow(ROW_BYTES * (len(self._rows) - before))
+        self._grow(ROW_BYTES * len(rows))
 
     def __iter__(self) -> Iterator[Row]:
         """Yield all rows, sorted. Start again only when the last time is over."""
@@ -113,7 +112,8 @@ class Sorter:
         rest = iter(rows)
         run = tempfile.TemporaryFile(prefix="sameas-")  # noqa: SIM115 - closed by `close`
         while chunk := list(islice(rest, chunk_rows)):
-            run.write(orjson.dumps(chunk, option=orjson.OPT_APPEND_NEWLINE))
+            columns = list(zip(*chunk, strict=True))
+            run.write(orjson.dumps(columns, option=orjson.OPT_APPEND_NEWLINE))
         return run
 
 
@@ -140,9 +140,10 @@ def paired(
 
 
 def _chunks(run: IO[bytes]) -> Iterator[list[Row]]:
+    """Read a run. A chunk is a line: its columns, which need fewer lists than its rows."""
     run.seek(0)
     for chunk in run:
-        yield list(map(tuple, orjson.loads(chunk)))
+        yield list(zip(*orjson.loads(chunk), strict=True))
 
 
 def _merged(runs: list[Iterator[list[Row]]]) -> Iterator[list[Row]]:

@@ -1,6 +1,7 @@
 """One pass over a workspace's ledger, which sorts what the rules need of it."""
 
 import re
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 
@@ -12,27 +13,30 @@ from sameas_service.resolver.maintain.pairs import KINDS, Pairs, as_message
 from sameas_service.resolver.maintain.profiles import user_key
 
 _RESET, _UNLINK = int(Kind.RESET), int(Kind.UNLINK)
+_PAGE = 4_096
 
 
 class Flags:
-    """A set of surrogates: a byte for each up to the largest."""
+    """A set of surrogates, with a byte for each of those that are near each other."""
 
     def __init__(self) -> None:
-        self._bytes = bytearray()
+        self._pages: dict[int, bytearray] = defaultdict(lambda: bytearray(_PAGE))
 
     def __contains__(self, surrogate: int) -> bool:
-        return surrogate < len(self._bytes) and self._bytes[surrogate] == 1
+        page, place = divmod(surrogate, _PAGE)
+        return page in self._pages and self._pages[page][place] == 1
 
     def __iter__(self) -> Iterator[int]:
         """Yield the surrogates in order."""
-        return (found.start() for found in re.finditer(b"\x01", self._bytes))
+        for page in sorted(self._pages):
+            for found in re.finditer(b"\x01", self._pages[page]):
+                yield page * _PAGE + found.start()
 
     def update(self, surrogates: Iterable[int]) -> None:
         """Add surrogates."""
         for surrogate in surrogates:
-            if surrogate >= len(self._bytes):
-                self._bytes.extend(bytes(surrogate + 1 - len(self._bytes)))
-            self._bytes[surrogate] = 1
+            page, place = divmod(surrogate, _PAGE)
+            self._pages[page][place] = 1
 
 
 class LedgerPass:
@@ -52,11 +56,12 @@ class LedgerPass:
         with_operations: devices of `visitors`.
     """
 
-    def __init__(self, pairs: Pairs, files: ExitStack) -> None:
-        """Begin with what unlinks and links say; `files` closes the sorters."""
+    def __init__(self, pairs: Pairs, marks: Sorter, wrong_marks: Sorter, files: ExitStack) -> None:
+        """Begin with what unlinks and links say. `files` closes the sorters that are made here."""
         self._pairs = pairs
-        self.timelines, self.operations, self.visitors, self.marks, self.wrong_marks = (
-            files.enter_context(Sorter()) for _ in range(5)
+        self.marks, self.wrong_marks = marks, wrong_marks
+        self.timelines, self.operations, self.visitors = (
+            files.enter_context(Sorter()) for _ in range(3)
         )
         self.named, self.mentioned, self.with_operations = Flags(), Flags(), Flags()
         for users in pairs.links:

@@ -8,7 +8,6 @@ anonymous one is 1, the device, and where the segment starts.
 from collections.abc import Iterable, Iterator
 from itertools import groupby
 from operator import itemgetter
-from typing import Any
 
 from sameas_service.domain import person_ids, profile
 from sameas_service.domain.message import START, Position
@@ -52,28 +51,35 @@ def _holder(device: int, span: Row | None, pairs: Pairs) -> Row:
     return (1, device, start_at, start_id) if owner is None else user_key(pairs, owner)
 
 
+class Names:
+    """The names of surrogates, to be asked for in order."""
+
+    def __init__(self, names: Iterator[tuple[int, str]]) -> None:
+        """Begin with the surrogates and names that there are, in order."""
+        self._names = names
+        self._next = next(names, None)
+
+    def of(self, surrogate: int) -> str | None:
+        """Return a name; None where there is none."""
+        while self._next is not None and self._next[0] < surrogate:
+            self._next = next(self._names, None)
+        return self._next[1] if self._next is not None and self._next[0] == surrogate else None
+
+
 def folded(
-    operations: Iterable[Row],
-    workspace: str,
-    users: Iterator[tuple[int, str]],
-    devices: Iterator[tuple[int, str]],
+    operations: Iterable[Row], workspace: str, users: Names, devices: Names
 ) -> Iterator[tuple[str, str]]:
-    """Yield person ids and profiles as text. Names are given in order of surrogate."""
-    names = (users, devices)
-    known = [(-1, ""), (-1, "")]
+    """Yield person ids and profiles as text, given operations in order."""
     for (is_segment, surrogate, *start), rows in groupby(operations, _KEY):
-        while known[is_segment][0] < surrogate:
-            known[is_segment] = next(names[is_segment], (surrogate + 1, ""))
-        number, name = known[is_segment]
         traits = profile.fold(map(_entry, rows)).traits
-        if traits and number == surrogate:
-            yield _person_id(workspace, name, start if is_segment else None), encode(traits)
-
-
-def _person_id(workspace: str, name: str, start: Iterable[Any] | None) -> str:
-    if start is None:
-        return person_ids.of_user(workspace, name)
-    return person_ids.of_segment(workspace, name, Position(*start))
+        name = (devices if is_segment else users).of(surrogate)
+        if not traits or name is None:
+            continue
+        if is_segment:
+            person_id = person_ids.of_segment(workspace, name, Position(*start))
+        else:
+            person_id = person_ids.of_user(workspace, name)
+        yield person_id, encode(traits)
 
 
 def _entry(row: Row) -> profile.Entry:

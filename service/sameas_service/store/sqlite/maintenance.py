@@ -9,6 +9,7 @@ from typing import Any
 from sameas_service.domain.kinds import KINDS
 from sameas_service.resolver.facts import Table, Workspace
 from sameas_service.store.sqlite import rebuild_mark
+from sameas_service.store.sqlite.connection import Insert
 
 READ_ROWS = 500
 """Rows that are read together; each may have a payload of 32 KiB."""
@@ -24,21 +25,15 @@ _ENTRIES = f"""
     ORDER BY seq
 """  # noqa: S608
 _PAIRS = f"(source IS NOT NULL OR kind IN ({_UNLINKS}))"
-# The plus keeps SQLite from following the index of message ids and sorting: three times as slow.
-_ALL = "+workspace = :workspace"
-_SOME = "seq IN (SELECT seq FROM message WHERE workspace = :workspace)"
-# A row of a device or user that is not there belongs to the first workspace.
-_OWNED = """
-    ifnull((SELECT workspace FROM {0} WHERE {0}.id = {1}), (SELECT min(id) FROM workspace))
-        = :workspace
-"""
-_WITHIN = {
-    "link": _OWNED.format("user", "link.source"),
-    "span": _OWNED.format("device", "span.device"),
-    "user": _ALL,
-    "device": _ALL,
+_OF_WORKSPACE = {
+    "message": "seq IN (SELECT seq FROM message WHERE workspace = :workspace)",
+    "user": "workspace = :workspace",
+    "device": "workspace = :workspace",
+    "link": "source IN (SELECT id FROM user WHERE workspace = :workspace)",
+    "span": "device IN (SELECT id FROM device WHERE workspace = :workspace)",
 }
-"""SQL: a row is one of the workspace; where a table is missing it is so by its column."""
+"""SQL: a row is one of the workspace, by the index that comes to it in order; not given for
+tables with the workspace in their key. Where there is one workspace, all rows are its."""
 
 
 class SqliteMaintenance:
@@ -57,19 +52,21 @@ class SqliteMaintenance:
         return found
 
     def entries(self, workspace: Workspace) -> Iterator[list[tuple[Any, ...]]]:
-        condition = _ALL if len(self.workspaces()) == 1 else _SOME
-        return self._pieces(_ENTRIES.format(condition=condition), workspace)
+        return self._pieces(_ENTRIES.format(condition=self._condition("message")), workspace)
 
     def pairs(self, workspace: Workspace) -> Iterator[tuple[Any, ...]]:
-        return self._rows(_ENTRIES.format(condition=f"{_ALL} AND {_PAIRS}"), workspace)
+        condition = f"{self._condition('message')} AND {_PAIRS}"
+        return self._rows(_ENTRIES.format(condition=condition), workspace)
 
     def names(self, workspace: Workspace, table: str) -> Iterator[tuple[int, str]]:
         columns = "seq, message_id" if table == "message" else "id, name"
-        return self._rows(f"SELECT {columns} FROM {table} WHERE {_ALL} ORDER BY 1", workspace)  # noqa: S608
+        condition = self._condition(table)
+        return self._rows(f"SELECT {columns} FROM {table} WHERE {condition} ORDER BY 1", workspace)  # noqa: S608
 
     def stored(self, workspace: Workspace, table: Table) -> Iterator[tuple[Any, ...]]:
         columns, keys = ", ".join((*table.keys, *table.values)), ", ".join(table.keys)
-        sql = f"SELECT {columns} FROM {table.name} WHERE {_within(table)} ORDER BY {keys}"  # noqa: S608
+        condition = self._condition(table.name)
+        sql = f"SELECT {columns} FROM {table.name} WHERE {condition} ORDER BY {keys}"  # noqa: S608
         return self._rows(sql, workspace)
 
     def is_rebuilding(self) -> bool:
@@ -85,28 +82,36 @@ class SqliteMaintenance:
 
     def remove(self, workspace: Workspace, table: Table, keys: Sequence[tuple[Any, ...]]) -> None:
         conditions = [f"{key} = ?" for key in table.keys]
-        if table.name not in _WITHIN:
+        if table.name not in _OF_WORKSPACE:
             conditions.append(f"workspace = {workspace.id}")
         sql = f"DELETE FROM {table.name} WHERE {' AND '.join(conditions)}"  # noqa: S608
         with _transaction(self._connection):
             self._connection.executemany(sql, keys)
 
     def put(self, workspace: Workspace, table: Table, rows: Sequence[tuple[Any, ...]]) -> None:
-        columns, cells = [*table.keys, *table.values], ["?"] * len((*table.keys, *table.values))
-        if table.name not in _WITHIN:
-            columns.append("workspace")
-            cells.append(str(workspace.id))
-        sql = f"INSERT INTO {table.name} ({', '.join(columns)}) VALUES ({', '.join(cells)})"  # noqa: S608
-        if table.is_kept:
-            (key,), values = table.keys, ", ".join(f"{column} = ?" for column in table.values)
-            sql = f"UPDATE {table.name} SET {values} WHERE {key} = ?"  # noqa: S608
-            rows = [(*cells, surrogate) for surrogate, *cells in rows]
         with _transaction(self._connection):
-            self._connection.executemany(sql, rows)
+            if table.is_kept:
+                self._update(table, rows)
+            else:
+                self._insert(workspace, table, rows)
 
     def end_rebuild(self) -> None:
         with _transaction(self._connection):
             rebuild_mark.clear(self._connection)
+
+    def _update(self, table: Table, rows: Sequence[tuple[Any, ...]]) -> None:
+        (key,), values = table.keys, ", ".join(f"{column} = ?" for column in table.values)
+        self._connection.executemany(
+            f"UPDATE {table.name} SET {values} WHERE {key} = ?",  # noqa: S608
+            [(*cells, surrogate) for surrogate, *cells in rows],
+        )
+
+    def _insert(self, workspace: Workspace, table: Table, rows: Sequence[tuple[Any, ...]]) -> None:
+        columns = (*table.keys, *table.values)
+        if table.name not in _OF_WORKSPACE:
+            columns, rows = (*columns, "workspace"), [(*row, workspace.id) for row in rows]
+        insert = Insert(f"{table.name} ({', '.join(columns)})", len(columns))
+        insert.run(self._connection, list(rows))
 
     def _rows(self, sql: str, workspace: Workspace) -> Iterator[Any]:
         return chain.from_iterable(self._pieces(sql, workspace))
@@ -116,9 +121,10 @@ class SqliteMaintenance:
         while rows := cursor.fetchmany(READ_ROWS):
             yield rows
 
-
-def _within(table: Table) -> str:
-    return _WITHIN.get(table.name, "workspace = :workspace")
+    def _condition(self, table: str) -> str:
+        if table not in _OF_WORKSPACE:
+            return "workspace = :workspace"
+        return _OF_WORKSPACE[table] if len(self.workspaces()) > 1 else "1"
 
 
 @contextmanager
