@@ -95,8 +95,8 @@ class Message(NamedTuple):
         """Return whether a message with the same id is a repeat and not another message.
 
         Kind, ids, client time and payload count; the context, `sent_at` and `received_at`
-        do not, since a retry may change them. An export has every event time, but does not
-        say of all that the client gave it: so an equal event time is as good.
+        do not, since a retry may change them. An export does not always say whether the
+        client gave the time: so an equal event time is as good.
         """
         is_same_time = self.client_time == other.client_time or self.event_time == other.event_time
         return is_same_time and _content(self) == _content(other)
