@@ -30,24 +30,7 @@ AVOIDED = re.compile(r"\b(behind|nobody|whose|stands|lets go|somebody's)\b", re.
 """Better: after; no one, without an owner, anonymous; of which; is; releases; a person's."""
 
 SERVICE = "service/sameas_service"
-LATER = {
-    # These are under work elsewhere, and get their words with that.
-    f"{SERVICE}/cli/exporting.py": {"A", "Passes", "What", "Writes", "behind", "whose"},
-    f"{SERVICE}/cli/maintaining.py": {"A", "Moves", "Prints", "Replaces"},
-    f"{SERVICE}/domain/kinds.py": {"stands", "whose"},
-    f"{SERVICE}/server/run.py": {"Ends", "Serves", "behind"},
-    # Single sentences that were left when the rest of the file was done.
-    f"{SERVICE}/resolver/batching.py": {"Whether"},
-    f"{SERVICE}/resolver/facts.py": {"nobody", "stands", "whose"},
-    f"{SERVICE}/resolver/maintain/derivation.py": {"nobody"},
-    f"{SERVICE}/resolver/ports.py": {"nobody", "stands", "whose"},
-    f"{SERVICE}/resolver/queue_limit.py": {"A"},
-    f"{SERVICE}/resolver/read/export.py": {"whose"},
-    f"{SERVICE}/resolver/write/change_log.py": {"whose"},
-    f"{SERVICE}/resolver/write/late.py": {"whose"},
-    f"{SERVICE}/resolver/write/profiles.py": {"whose"},
-    f"{SERVICE}/store/sqlite/store.py": {"A", "behind"},
-}
+LATER: dict[str, set[str]] = {}
 """What is still to be changed, by file. An entry that is done must go from here."""
 
 PATHS = sorted(

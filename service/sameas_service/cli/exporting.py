@@ -39,7 +39,7 @@ class From(NamedTuple):
 
 
 def run_export(file: str, source: From, *, resume: bool) -> int:
-    """Writes the ledger's messages in the import format; returns 0.
+    """Write the ledger's messages in the import format. Return 0.
 
     Raises:
         typer.Exit: With code 2, after a sentence on standard error, where it cannot go on.
@@ -59,7 +59,7 @@ def run_export(file: str, source: From, *, resume: bool) -> int:
 
 
 def run_export_ids(file: str, source: From, *, resume: bool) -> int:
-    """Writes whose each id is, as JSON lines or Parquet by the file's name; returns 0.
+    """Write which person each id belongs to, as JSON lines or Parquet. Return 0.
 
     Raises:
         typer.Exit: With code 2, after a sentence on standard error, where it cannot go on.
@@ -78,7 +78,7 @@ def run_export_ids(file: str, source: From, *, resume: bool) -> int:
 
 
 def line_of(message: Message) -> bytes:
-    """A message as a line of the import format, of which `import` makes the same message.
+    """Return a message as a line of the import format, of which `import` makes the same message.
 
     `timestamp` is the time as it counts. It is absent where the client gave none and the time
     of receipt counts; where the client gave another one, that is the `originalTimestamp`.
@@ -132,14 +132,14 @@ def _holding_line(holding: Holding) -> bytes:
 
 
 def _holding_of(line: bytes) -> Holding:
-    """What a line says, as far as it is needed to go on behind it."""
+    """Return what a line says, as far as it is needed to go on after it."""
     start = orjson.loads(line).get("from") if line.startswith(b"{") else None
     micros = None if start is None else times.micros_of(start)
     return Holding(_field(line, "id"), _field(line, "kind"), "", micros, None)
 
 
 def _field(line: bytes, name: str) -> str:
-    """A field of the file's last line."""
+    """Return a field of the file's last line."""
     try:
         value = orjson.loads(line)[name]
     except (ValueError, KeyError, TypeError) as error:
@@ -152,7 +152,7 @@ def _field(line: bytes, name: str) -> str:
 def _told(
     pieces: Iterable[list[Any]], total: int | None, what: str, file: str
 ) -> Iterator[list[Any]]:
-    """Passes pieces on, shows how far it is, and says at the end how many there were."""
+    """Pass pieces on, show how far it is, and say at the end how many there were."""
     begin, done = time.monotonic(), 0
     with Steps() as steps:
         for piece in pieces:

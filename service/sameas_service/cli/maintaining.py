@@ -27,7 +27,7 @@ EXIT_FAILED = 2
 
 
 def run_verify(data: Path) -> int:
-    """Prints what differs; the exit code: 0 nothing, 1 something.
+    """Print what differs. Return the exit code: 0 nothing, 1 something.
 
     Raises:
         typer.Exit: With code 2, after a sentence on standard error, where it cannot run.
@@ -43,7 +43,7 @@ def run_verify(data: Path) -> int:
 
 
 def run_rebuild(data: Path, session_gap_seconds: float | None, workspace: str) -> int:
-    """Replaces the derived tables, with another session gap if one is given; returns 0.
+    """Replace the derived tables, with another session gap if one is given. Return 0.
 
     Raises:
         typer.Exit: With code 2, after a sentence on standard error, where it cannot run.
@@ -63,7 +63,7 @@ def run_rebuild(data: Path, session_gap_seconds: float | None, workspace: str) -
 
 
 def sentence(difference: Difference) -> str:
-    """A difference in one line."""
+    """Return a difference in one line."""
     key = ", ".join(f"{name} {_text(value)}" for name, value in difference.key.items())
     found, expected = _cells(difference.found), _cells(difference.expected)
     return f"{difference.table} {key}: found {found}, expected {expected}"
@@ -128,5 +128,5 @@ class Steps:
         self._progress.stop()
 
     def tell(self, step: str, done: int, total: int) -> None:
-        """Moves the bar."""
+        """Move the bar."""
         self._progress.update(self._task, description=step, completed=done, total=total)

@@ -1,6 +1,6 @@
 """The kinds of messages: one table of what each kind means.
 
-Rules, SQL and the import format read it. A kind's number stands here alone.
+Rules, SQL and the import format read it. A kind's number is here alone.
 """
 
 from enum import IntEnum
@@ -59,10 +59,10 @@ KINDS = {
 }
 
 SPEAKING = tuple(kind for kind, traits in KINDS.items() if traits.speaks)
-"""The kinds whose messages may speak of traits."""
+"""The kinds of messages that may speak of traits."""
 
 NOT_CLAIMING = tuple(kind for kind, traits in KINDS.items() if not traits.claims)
-"""The kinds whose messages never claim a device."""
+"""The kinds of messages that never claim a device."""
 
 EVENTS = tuple(kind for kind, traits in KINDS.items() if traits.is_event)
 """The kinds that `Track` takes."""

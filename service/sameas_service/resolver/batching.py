@@ -32,7 +32,7 @@ class _Waiting(NamedTuple, Generic[Item, Answer]):
     until: float
 
     def is_wanted(self, now: float) -> bool:
-        """Whether the caller still waits."""
+        """Return whether the caller still waits."""
         return now < self.until and not self.answer.cancelled()
 
 

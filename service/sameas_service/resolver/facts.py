@@ -44,7 +44,7 @@ class User:
 
 
 class AnonymousSegment(NamedTuple):
-    """A segment that nobody owns: an anonymous person.
+    """A segment without an owner: an anonymous person.
 
     Attributes:
         device: surrogate of the device.
@@ -76,7 +76,7 @@ def person_id_of(person: PersonRef, workspace: Workspace) -> str:
 
 
 Holder = int | AnonymousSegment
-"""Who holds a message: a user, by surrogate, or a segment that nobody owns."""
+"""Who holds a message: a user, by surrogate, or a segment without an owner."""
 
 
 class Names(NamedTuple):
@@ -119,7 +119,7 @@ class Opening(NamedTuple):
 class Neighbours(NamedTuple):
     """The spans before, at and after a position of a device.
 
-    A device's first segment has no row while nobody owns it; then `at` is made up.
+    A device's first segment has no row while it has no owner; then `at` is made up.
     """
 
     before: SpanRow | None
@@ -164,7 +164,7 @@ class MessageRow(NamedTuple):
 
 
 class PersonRow(NamedTuple):
-    """What a person id stands for: a user, or a device's segment from `start` on."""
+    """What a person id names: a user, or a device's segment from `start` on."""
 
     person_id: str
     user: int | None
@@ -177,8 +177,8 @@ class Rows:
     """What one transaction writes of one workspace. A store writes it in the order given here.
 
     Attributes:
-        users: new ones, and those whose canonical user or `named` changed, by surrogate.
-        devices: new ones, and those whose state changed, by surrogate.
+        users: new ones, and those with another canonical user or `named`, by surrogate.
+        devices: new ones, and those in another state, by surrogate.
         messages: new messages, in the order of the ledger.
         struck_links: ids of links that count no more; they may be among `messages`.
         spans: rows to write, by device and start; None to delete.

@@ -39,7 +39,7 @@ class ReadTransaction(Protocol):
     """Questions that all see the same commits."""
 
     def resolve(self, workspace: Workspace, keys: Sequence[PersonKey]) -> list[PersonRef | None]:
-        """Return whom each key stands for now; None where it was never used."""
+        """Return whom each key names now; None where it was never used."""
 
     def person_facts(self, workspace: Workspace, persons: Sequence[PersonRef]) -> PersonFacts:
         """Return what there is of persons; one that no message belongs to is not `seen`."""
@@ -103,7 +103,7 @@ class WriteTransaction(ReadTransaction, Protocol):
         """Return those of the users that a message in force names."""
 
     def devices_of(self, workspace: Workspace, owners: Sequence[int]) -> list[tuple[str, int]]:
-        """Return the anonymous ids whose latest position one of the users owns, with the owner."""
+        """Return the anonymous ids of which one of the users owns the latest position, with it."""
 
     def neighbours(
         self, workspace: Workspace, places: Sequence[tuple[int, Position]]
@@ -259,7 +259,7 @@ class Store(Protocol):
 
 
 class Maintenance(Protocol):
-    """A store that nobody else has open, for verify and rebuild.
+    """A store that no one else has open, for verify and rebuild.
 
     Rows are tuples, and those of the ledger have the cells of `Entry`: a class for each would
     cost as much as all else of reading it. Several questions may be read from at a time, but

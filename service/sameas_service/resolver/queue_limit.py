@@ -20,7 +20,7 @@ class QueueLimit:
     def __init__(
         self, queue: str, group_weight: int, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        """A full group has so much weight; the clock gives seconds."""
+        """Begin empty. A full group weighs `group_weight`; `clock` returns seconds."""
         self._queue = queue
         self._group_weight = group_weight
         self._clock = clock
@@ -34,7 +34,7 @@ class QueueLimit:
         return self._weight >= self._group_weight
 
     def enter(self, weight: int, *, bounded: bool = True) -> None:
-        """Count somebody in.
+        """Count a caller in.
 
         Raises:
             QueueFull: there is no room; not for those who are not bounded.

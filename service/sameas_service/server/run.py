@@ -1,4 +1,4 @@
-"""Serves until SIGTERM or SIGINT."""
+"""The server's process: it serves until SIGTERM or SIGINT."""
 
 import asyncio
 import gc
@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 SWITCH_INTERVAL_SECONDS = 0.0005
 """How long a thread may keep the interpreter while another wants it. At the default of 5 ms
-the writer waits that long behind the event loop after each statement."""
+the writer waits that long for the event loop after each statement."""
 
 COLLECT_AFTER = (50_000, 20, 50)
 """How many objects make the garbage collector look, generation by generation. At its defaults
@@ -28,7 +28,7 @@ quarter of the reading's time, measured."""
 
 
 def serve(config: Config) -> None:
-    """Serves; returns after a graceful stop.
+    """Serve. Return after a graceful stop.
 
     Raises:
         SystemExit: 1 where the port or the data directory is another's, or failpoints cannot be
@@ -69,7 +69,7 @@ async def _serve(config: Config) -> None:
 
 
 def _end(sentence: str) -> NoReturn:
-    """Ends the process at once, with code 1.
+    """End the process at once, with code 1.
 
     Python's own way out closes what is open, SQLite's connections too, and these write and
     sync again: after a failed fsync that may succeed though the data are lost.

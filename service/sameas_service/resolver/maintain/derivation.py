@@ -148,7 +148,7 @@ class Derivation:
         return device, *fold.last, owner, *segment, *visit, 1
 
     def _add_span(self, device: int, span: Span | Unowned) -> None:
-        """Add the row of a span. A first segment that nobody owns has none."""
+        """Add the row of a span. A first segment without an owner has none."""
         if isinstance(span, Span):
             self.rows["span"].add((device, *span.start, int(span.owner), *span.claim))
         elif span.start != START:

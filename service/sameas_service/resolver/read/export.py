@@ -23,12 +23,12 @@ class NoSuchPlace(Exception):
 
 
 class Holding(NamedTuple):
-    """An id, and whose it is from an event time on and up to another one.
+    """An id, and the person it belongs to from an event time on and up to another one.
 
     Attributes:
         id: the user or anonymous id.
         kind: which of the two.
-        person_id: whose messages without a user id these are.
+        person_id: the person whom messages without a user id belong to.
         start: microseconds, included; None for the beginning of time.
         end: microseconds, not included; None for the end of time.
     """

@@ -9,7 +9,7 @@ from sameas_service.resolver.write.unit_of_work import UnitOfWork
 
 
 class Persons(Protocol):
-    """Who is whose person, as the group has it so far."""
+    """The persons of users and holders, as the group has them so far."""
 
     by_id: dict[int, User]
 

@@ -1,4 +1,4 @@
-"""Messages that come before others of their device: whose they are, and what they leave."""
+"""Messages that come before others of their device: who holds them, and what they leave."""
 
 from typing import NamedTuple
 

@@ -40,7 +40,7 @@ class Said(NamedTuple):
 
 
 class Profiles:
-    """The profiles of the persons that a group speaks of, or whose messages moved."""
+    """The profiles of the persons that a group speaks of, or moved messages of."""
 
     def __init__(self, unit: UnitOfWork, users: Users) -> None:
         self._unit = unit

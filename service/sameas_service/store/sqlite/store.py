@@ -1,4 +1,4 @@
-"""A data directory behind the port: one connection writes, others read."""
+"""The port on a data directory: one connection writes, others read."""
 
 import logging
 import sqlite3
@@ -156,7 +156,7 @@ class SqliteStore:
 
     @contextmanager
     def _reader(self) -> Iterator[sqlite3.Connection]:
-        """A connection for one read; kept for the next."""
+        """Open a connection for one read, and keep it for the next."""
         with self._readers:
             connection = self._idle.pop() if self._idle else None
         connection = connection or open_reader(self._path)
