@@ -418,3 +418,40 @@ class Unclosed:
 
     def close(self) -> None:
         """Leave it open."""
+
+
+# ---- Failures on the way of a failure -----------------------------------------------------
+
+
+def test_a_wal_file_that_cannot_be_read_has_failed(
+    store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is read past SQLite, so the error is the system's."""
+
+    def unreadable() -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(store._checkpoints, "run_if_due", unreadable)
+
+    with pytest.raises(StoreFailed):
+        store.between_writes()
+
+
+def test_a_rollback_that_fails_hides_no_failure_and_passes_no_drivers_error(
+    store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Torn:
+        """The connection, which does not roll back."""
+
+        in_transaction = True
+
+        def execute(self, sql: str, *_: Any) -> Any:
+            if sql == "BEGIN IMMEDIATE":
+                return None
+            raise sqlite3.OperationalError(sql)
+
+    monkeypatch.setattr(store, "_writer", Torn())
+
+    with pytest.raises(StoreError, match="SELECT"):
+        store.write(lambda tx: tx._connection.execute("SELECT"))
+    monkeypatch.undo()

@@ -5,12 +5,12 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
 from sameas_service.resolver.facts import Workspace
-from sameas_service.resolver.failures import NoStore
+from sameas_service.resolver.failures import NoStore, StoreFailed
 from sameas_service.resolver.ports import (
     LedgerReader,
     Maintenance,
@@ -104,8 +104,11 @@ class SqliteStore:
     def between_writes(self) -> None:
         """Checkpoint where it is due, and look who else has the database open."""
         failpoints.at(Failpoint.AFTER_ANSWER)
-        with translated(), self._writing:
-            self._checkpoints.run_if_due()
+        try:
+            with translated(), self._writing:
+                self._checkpoints.run_if_due()
+        except OSError as error:  # of the WAL's file, which is read past SQLite
+            raise StoreFailed(str(error)) from error
         if time.monotonic() >= self._look_at:
             self._look_at = time.monotonic() + LOOK_SECONDS
             self._guard.look()
@@ -146,8 +149,10 @@ class SqliteStore:
                 failpoints.at(Failpoint.BEFORE_COMMIT)
                 self._writer.execute("COMMIT" if keep else "ROLLBACK")
             except BaseException as error:
-                if self._writer.in_transaction:
-                    self._writer.execute("ROLLBACK")
+                # A rollback that fails says nothing new: the next BEGIN will.
+                with suppress(sqlite3.Error):
+                    if self._writer.in_transaction:
+                        self._writer.execute("ROLLBACK")
                 if isinstance(error, sqlite3.Error):
                     raise failure_of(error) from error
                 raise
