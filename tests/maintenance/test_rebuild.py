@@ -173,7 +173,10 @@ def test_killed_at_any_moment_it_is_finished_by_another_run(tmp_path):
     database.close()
     damage(data, *DEVICES_AND_USERS)
     script = (
-        "from sameas_service.resolver.maintain import rebuild; rebuild.WRITE_ROWS = 20; "
+        "import time; from sameas_service.resolver.maintain import rebuild; "
+        "from sameas_service.store.sqlite.maintenance import SqliteMaintenance as Maintenance; "
+        "rebuild.WRITE_ROWS, put = 20, Maintenance.put; "
+        "Maintenance.put = lambda *rows: (time.sleep(0.02), put(*rows)); "
         "from sameas_service.cli.app import app; app()"
     )
     command = [sys.executable, "-c", script, "rebuild", "--data", str(data)]
@@ -191,6 +194,8 @@ def test_killed_at_any_moment_it_is_finished_by_another_run(tmp_path):
             opened(data, Rules()).close()
         except RebuildUnfinished:
             marked += 1
+        if process.returncode == 0:  # it had ended before it was killed
+            damage(data, *DEVICES_AND_USERS)
     assert marked, "no run was killed while it replaced anything"
 
     subprocess.run(command, check=True, capture_output=True)

@@ -14,7 +14,7 @@ def collected(hash_seed: int) -> list[str]:
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider"],
         cwd=ROOT, env=own | {"PYTHONHASHSEED": str(hash_seed)}, check=False,
-        capture_output=True, text=True, timeout=120,
+        capture_output=True, text=True, timeout=600,
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, ""), done.stdout[-3_000:]
     return [line for line in done.stdout.splitlines() if "::" in line]

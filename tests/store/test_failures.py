@@ -98,6 +98,11 @@ def break_readers(store: SqliteStore, begins: str, error: Exception) -> None:
     store._idle = [Broken(one, begins, error) for one in store._idle]  # type: ignore[misc]
 
 
+def mend_readers(store: SqliteStore) -> None:
+    """Let reads succeed again, over the same connections."""
+    store._idle = [one._connection if isinstance(one, Broken) else one for one in store._idle]
+
+
 # ---- What the store raises -------------------------------------------------------------------
 
 
@@ -382,7 +387,8 @@ async def test_a_caller_hears_what_a_code_means_and_only_a_failed_store_ends_the
     heard = [await outcome(ASKS[ask], resolver, workspace) for _ in range(2)]
     others = {await outcome(one, resolver, workspace) for one in ASKS.values()}
     readiness = await outcome(is_ready, resolver, workspace)
-    store._writer, store._idle = writer, []
+    store._writer = writer
+    mend_readers(store)
     again = await outcome(ASKS[ask], resolver, workspace)
     await resolver.close()
 

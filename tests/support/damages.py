@@ -57,7 +57,6 @@ def story() -> list[Message]:
 
 def damage(data: Path, *statements: str) -> None:
     """Changes rows behind the store's back; each statement must change some."""
-    connection = sqlite3.connect(data / FILE, isolation_level=None)
-    for statement in statements:
-        assert connection.execute(statement).rowcount != 0, statement
-    connection.close()
+    with closing(sqlite3.connect(data / FILE, isolation_level=None)) as connection:
+        for statement in statements:
+            assert connection.execute(statement).rowcount != 0, statement
