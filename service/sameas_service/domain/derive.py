@@ -1,8 +1,9 @@
 """The exactness rule: who is who, as one pure function of the set of accepted messages.
 
 Small, slow and obviously right. It is the model that the tests hold the store against, and
-what verify, rebuild, as-of reads and previews are made of. Every derived table is a cache of
-its result.
+what as-of reads and previews are made of. `verify` and `rebuild` are made of its parts
+(`in_force`, `canonical_users`, `DeviceFold` and `profile.fold`), over sorted rows of a ledger of
+any size. Every derived table is a cache of its result.
 """
 
 from collections import defaultdict

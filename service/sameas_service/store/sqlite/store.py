@@ -193,7 +193,7 @@ def open_ledger(directory: Path, *, derived: bool = False) -> Iterator[LedgerRea
 def open_maintenance(directory: Path) -> Iterator[Maintenance]:
     """Open a data directory by itself, for verify and rebuild.
 
-    What is sorted goes to the disk, so that a ledger of any size needs little memory: to
+    What SQLite sorts goes to the disk, so that a ledger of any size needs little memory: to
     `SQLITE_TMPDIR`, else `TMPDIR`, else /var/tmp.
 
     Raises:
